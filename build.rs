@@ -11,7 +11,7 @@ use seccomp_compiler::{bpf, capabilities, profile, syscalls};
 
 fn main() {
     link();
-    // Cargo sets both variables for every build script.
+    // Cargo sets CARGO_CFG_TARGET_ARCH and OUT_DIR for every build script.
     let native = std::env::var("CARGO_CFG_TARGET_ARCH").expect("the target's architecture");
     let directory = std::env::var("OUT_DIR").expect("the output directory");
     let family = syscalls::Arch::family(&native);
@@ -29,8 +29,8 @@ fn main() {
         let _ = write!(text, "({at}, {capabilities}),");
     }
     text.push_str("];\n");
-    // Nearly every container has the default capabilities. A program for them alone has no guards,
-    // is a third shorter and so takes less time to install.
+    // Most containers have the default capabilities. A program for these capabilities has no
+    // guards, so it is shorter and takes less time to install.
     let held = capabilities::DEFAULT.iter().filter_map(|name| capabilities::bit(name)).sum();
     profile::settle(&mut tables, held);
     text += &instructions("DEFAULT_PROGRAM", &bpf::compile(&tables).instructions);

@@ -1,8 +1,8 @@
 //! IP addresses and MAC addresses, as types for records.
 //!
 //! The command line and the state files are parsed into these types once. `Ip` wraps the standard
-//! library's `IpAddr`, because this crate can't implement the traits of a state file for a foreign
-//! type. Subnets are in `network::subnet`.
+//! library's `IpAddr`, because this crate can't implement miniserde's traits for a foreign type.
+//! Subnets are in `network::subnet`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -80,7 +80,8 @@ impl FromStr for Mac {
     type Err = Error;
 
     /// Parses six hexadecimal bytes, separated by colons or hyphens. Fails on any other text. Also
-    /// fails on a group address and on the zero address: no interface can have either of them.
+    /// fails on a group address and on the zero address: the kernel refuses both for an Ethernet
+    /// interface.
     fn from_str(text: &str) -> Result<Mac> {
         let mut mac = [0; 6];
         let is_digit = |byte: u8| byte.is_ascii_hexdigit();

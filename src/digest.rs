@@ -3,7 +3,7 @@
 //! layer's diff_id is the digest of its uncompressed tar.
 //!
 //! The specification also registers other algorithms, such as sha512. mydocker refuses their
-//! digests, because its files and types have 32 bytes for a digest.
+//! digests.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! The project's error type. An `Error` is a chain of messages, the innermost first: `context` adds
-//! a message at each caller that knows more ("mount overlay on /x"). It also has the errno, if a
-//! system call failed, and the command's exit status. The user sees the chain on one line;
+//! a message at each caller that knows more ("mount overlay on /x"). An `Error` also has an exit
+//! status and, if it was made from an errno, that errno. The user sees the chain on one line;
 //! `--debug` prints one line for each message.
 
 use std::fmt;
@@ -17,7 +17,7 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The exit status if the container's command does not exist, as in Docker.
 pub const EXIT_NOT_FOUND: u8 = 127;
 
-/// An error is one pointer, which `?` returns in a register. With the fields inline, the binary is
+/// An error is one pointer, so that a `Result` is small. With the fields inline, the binary is
 /// 130 kB larger.
 pub struct Error(Box<Details>);
 
@@ -44,7 +44,7 @@ enum Kind {
 }
 
 impl Error {
-    /// An error with a message. Its exit status is 125.
+    /// An error with a message and the exit status 125.
     pub fn new(message: impl Into<String>) -> Self {
         Error::begin(message.into(), None)
     }
@@ -62,7 +62,7 @@ impl Error {
         error
     }
 
-    /// The error for a program that is in no directory of PATH. Its exit status is 127.
+    /// The error for a program that is in no directory of PATH. The exit status is 127.
     pub fn not_in_path(message: impl Into<String>) -> Self {
         let mut error = Error::new(message).exit_with(EXIT_NOT_FOUND);
         error.0.kind = Kind::NotInPath;
@@ -81,8 +81,8 @@ impl Error {
         self.0.kind == Kind::Usage
     }
 
-    /// Marks the error as a bad value of a flag that Docker's client accepts and its daemon
-    /// refuses. `create` and `update` then exit with 1 and not with 125.
+    /// Marks the error as a bad value of a flag: Docker's client accepts the value, and Docker's
+    /// daemon refuses it. `create` and `update` then exit with 1 and not with 125.
     pub fn of_daemon(mut self) -> Self {
         self.0.kind = Kind::Daemon;
         self
@@ -121,12 +121,12 @@ impl Error {
         self
     }
 
-    /// The exit status of a command that fails with this error.
+    /// The exit status of this error. The command line replaces the status for most commands.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code
     }
 
-    /// The errno of the system call that failed; `None` if none did.
+    /// The errno that the error was made from, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         self.0.errno
     }
@@ -214,13 +214,13 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// The longest message of a chain, in bytes: a container can make paths that are much longer.
+/// The length in bytes above which a message is cut: a container can make very long paths.
 const MAX_LINK: usize = 2048;
 /// The longest path, in bytes before the escapes, that `shortened` does not cut.
 const MAX_PATH: usize = 240;
 
-/// A path for a message: non-printable bytes are escaped, and the middle of a long path is
-/// replaced.
+/// A path for a message: bytes that are not printable ASCII are escaped, and the middle of a long
+/// path is replaced.
 pub fn shortened(path: &[u8]) -> String {
     if path.len() <= MAX_PATH {
         return path.escape_ascii().to_string();

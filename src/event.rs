@@ -1,7 +1,7 @@
 //! One event of `mydocker events`: an action on an object, with Docker's names and attributes.
 //!
-//! Any layer may create an event; `store::journal` stores it as one line of JSON. Sizes are
-//! bounded, because labels and commands are untrusted: a label beyond the limit is left out.
+//! Any layer may create an event; `store::journal` stores the event as one line of JSON. Commands
+//! and labels are untrusted, so a long action is cut, and a label beyond the limit is left out.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -43,8 +43,8 @@ pub struct Event {
     pub time: i64,
     pub kind: Kind,
     pub action: String,
-    /// The full id of the object. For a volume, and for `pull` and `push` of an image, the name.
-    /// Empty for a prune.
+    /// The full id of the object, but the name of a volume and of a pulled or pushed image. Empty
+    /// for a prune.
     pub id: String,
     /// Attributes with unique keys.
     pub attributes: Vec<(String, String)>,

@@ -1,5 +1,5 @@
-//! Patterns: of file names (`*.txt`), of image names, of `.dockerignore` (`**/tmp`), and in
-//! variable expansions (`${a#p}`).
+//! Matches the patterns of file names (`*.txt`), of image names, of `.dockerignore` (`**/tmp`) and
+//! of variable expansions (`${a#p}`).
 //!
 //! A pattern becomes a list of tokens. Matching follows all possibilities at the same time, so the
 //! time is bounded by the product of the pattern's and the text's length. In a path, `*` and `?` do
@@ -28,16 +28,17 @@ enum Token {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
-    /// `**` or `**/` before other text: any number of directories. The token `Inside`, which always
-    /// follows, matches their characters.
+    /// `**` or `**/` before other text: any number of directories. The next token is always
+    /// `Inside`, which matches the characters of these directories.
     Deep,
     Inside,
-    /// `**` or `**/` at the end.
+    /// `**` or `**/` at the end: any text.
     All,
 }
 
 impl Glob {
-    /// A pattern in a variable expansion; `escape` removes the meaning of the next character.
+    /// Compiles a pattern in a variable expansion. The character `escape` makes the next character
+    /// a literal.
     pub fn in_text(pattern: &str, escape: char) -> Glob {
         let mut characters = pattern.chars();
         let mut tokens = Vec::new();
@@ -53,8 +54,8 @@ impl Glob {
         Glob { tokens, crosses: true }
     }
 
-    /// A pattern of paths. If `deep`, `**` stands for any number of directories. Fails on a bad
-    /// pattern.
+    /// Compiles a pattern of paths. If `deep`, `**` stands for any number of directories. Fails on
+    /// a bad pattern.
     pub fn of_path(pattern: &str, deep: bool) -> Result<Glob> {
         let mut characters = pattern.chars().peekable();
         let mut tokens = Vec::new();
@@ -133,7 +134,7 @@ impl Glob {
         ends
     }
 
-    /// Also marks the places behind tokens that match the empty text.
+    /// Also marks the position after each reached token that matches the empty text.
     fn close(&self, reached: &mut [bool]) {
         for (n, token) in self.tokens.iter().enumerate() {
             match token {
@@ -145,7 +146,7 @@ impl Glob {
         }
     }
 
-    /// The same pattern for a reversed text. Does not work for patterns of paths.
+    /// Returns the pattern for reversed texts. Does not work for a pattern of paths with `**`.
     pub fn reversed(mut self) -> Glob {
         self.tokens.reverse();
         self

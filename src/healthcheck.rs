@@ -1,7 +1,7 @@
-//! A health check as data: the command that tests a container's program, and its timing. An image's
-//! config has a health check (`HEALTHCHECK`), flags change it, and a container's record keeps it.
-//! The fields are those of Docker's `Healthcheck` (Docker image specification v1.3): durations in
-//! nanoseconds, 0 for the default. `container::probe` runs the command.
+//! A health check as data: a command that tests a container's program, and the command's timing.
+//! The check comes from an image's config (`HEALTHCHECK`) and from flags, and a container's record
+//! keeps it. The fields are those of Docker's `Healthcheck` (Docker image specification v1.3).
+//! Durations are in nanoseconds; 0 means the default. `container::probe` runs the command.
 
 use std::time::Duration;
 
@@ -87,8 +87,8 @@ impl Healthcheck {
         age < Duration::from_nanos(self.start_period)
     }
 
-    /// The time to wait before the next probe of a program of this `age`. `starting`: no probe has
-    /// succeeded yet.
+    /// The time to wait before the next probe of a program of this `age`. `starting` is whether the
+    /// status is still `HealthStatus::Starting`.
     pub fn pause(&self, starting: bool, age: Duration) -> Duration {
         let interval = span(self.interval, DEFAULT_INTERVAL);
         if starting && self.is_start(age) {
@@ -106,8 +106,8 @@ fn span(given: u64, default: u64) -> Duration {
     Duration::from_nanos(given.max(MIN_SPAN.unsigned_abs()))
 }
 
-/// Parses a duration in Go's format, such as `1m30s`, into nanoseconds. Fails on any other text,
-/// and on a duration below 1 ms except 0.
+/// Parses a duration such as `1m30s` into nanoseconds. Fails on a bad duration, and on a duration
+/// below 1 ms except 0.
 pub fn parse_span(text: &str) -> Result<u64> {
     match parse_duration_ns(text) {
         Some(0) => Ok(0),

@@ -1,7 +1,7 @@
 //! The program of the built-in image `hello`: this binary, executed as `/hello` inside a container.
-//! It prints a greeting and what it sees in the container: its PID, user, capabilities, limits,
-//! interfaces and mounts. It only reads /proc and /sys/fs/cgroup, so the image needs no other file
-//! and no network.
+//! The program prints a greeting and what it sees in the container: its PID, user, capabilities,
+//! limits, interfaces and mounts. The only files that the program reads are in /proc and
+//! /sys/fs/cgroup, so the image has no file except the binary.
 
 use std::fmt::Write;
 use std::fs;

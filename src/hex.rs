@@ -2,14 +2,14 @@
 //!
 //! Containers and most networks have random ids, anonymous volumes have random names, and the id of
 //! an image is a digest. Like Docker, tables print the first 12 digits of the ids of containers,
-//! networks and images. `container_id` and `digest` have the types of such ids. The random bytes
-//! are the kernel's (getrandom(2)).
+//! networks and images, unless the user gives `--no-trunc`. `container_id` and `digest` have the
+//! types of such ids. The random bytes are the kernel's (getrandom(2)).
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::error::{Context, Result, fail};
 
-/// The number of digits of an id that tables print.
+/// The number of digits in the short form of an id.
 pub const SHORT: usize = 12;
 
 /// The first 12 digits of an id, or all of a shorter text.
@@ -38,8 +38,8 @@ pub fn random_name() -> Result<String> {
     Ok(digits(&random_bytes::<8>()?))
 }
 
-/// `N` random bytes. `N` is at most 256: the kernel returns so many at once. Fails if the kernel
-/// returns fewer.
+/// `N` random bytes. `N` must be at most 256, because the kernel may return only a part of a larger
+/// request. Fails if the kernel does not return `N` bytes.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     let filled = getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "get random bytes")?;

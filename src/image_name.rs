@@ -35,7 +35,7 @@ pub enum Meaning {
 stored_as_text!(ImageName);
 
 impl ImageName {
-    /// Returns the text as the user typed it.
+    /// Returns the name as text. If a user typed the name, this is the user's text.
     pub fn typed(&self) -> &str {
         &self.typed
     }

@@ -25,10 +25,10 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// The deepest nesting of arrays and objects. Real documents have at most ten levels.
+/// The deepest nesting of arrays and objects. Usual documents have far fewer levels.
 const MAX_DEPTH: usize = 100;
-/// The maximum size of a parsed document in bytes, as `weigh` estimates it. A config with 60,000
-/// variables and 60,000 labels needs three quarters of it.
+/// The maximum size of a parsed document in bytes, as `weigh` estimates it. A config with 65,536
+/// short variables and 65,536 short labels fits.
 const MAX_WEIGHT: usize = 24 << 20;
 
 /// Parses `bytes`; errors call the document `document`. Fails if the document is too large or
@@ -44,13 +44,13 @@ pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
     json::from_str(text).map_err(|_| Error::new(format!("{document} is not valid JSON")))
 }
 
-/// Removes the fields that are `null`, which mean the same as missing ones. They are a third of a
-/// container's record, and `ps` reads all records. `text` comes from the encoder, so it is valid
-/// JSON without spaces.
+/// Removes the fields that are `null`, because a missing field means the same. A container's record
+/// has many such fields, and `ps` reads all records. `text` must be valid JSON without spaces, as
+/// the encoder writes it.
 pub fn without_nulls(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
-    // The start of the last key in `out`, until the key's value has been copied.
+    // The position in `out` at which the last key starts.
     let mut key = None;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -73,7 +73,7 @@ pub fn without_nulls(text: &str) -> String {
                 let start = key.unwrap_or(out.len());
                 out.truncate(start);
                 at += "null".len();
-                // Also remove one comma: the one after the field, or for the last field the one
+                // Also remove one comma: the comma after the field, or for the last field the comma
                 // before it.
                 if bytes.get(at) == Some(&b',') {
                     at += 1;
@@ -212,7 +212,7 @@ impl<'a> Node<'a> {
     }
 
     /// Reads the elements of this array. Fails if this is not an array or has more than `limit`
-    /// elements.
+    /// elements, or if `parse` fails.
     pub fn each<T>(
         &self,
         limit: usize,
@@ -227,7 +227,7 @@ impl<'a> Node<'a> {
     }
 
     /// Reads the fields of this object, sorted by key. Fails if this is not an object or has more
-    /// than `limit` fields.
+    /// than `limit` fields, or if `parse` fails.
     pub fn fields<T>(
         &self,
         limit: usize,

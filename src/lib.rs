@@ -14,7 +14,7 @@
     not(all(feature = "build", feature = "compose", feature = "oci", feature = "pull")),
     allow(dead_code, unused_imports)
 )]
-// A fuzz target calls only a few parsers.
+// A fuzz target calls only the functions of `fuzz`.
 #![cfg_attr(fuzzing, allow(dead_code))]
 
 mod address;
@@ -71,7 +71,7 @@ pub use sys::heap::Heap;
 #[global_allocator]
 static HEAP: Heap = Heap::global();
 
-/// System calls that `make bench` measures on their own.
+/// System calls by which `make bench` measures the kernel's part of a container's time.
 pub mod bench {
     pub use crate::sys::clone::{Flags, Fork, clone3};
     pub use crate::sys::exec::{Vectors, execve, exit_now};

@@ -1,7 +1,7 @@
 //! The binary: sets the allocator and calls the library.
 //!
-//! All other code is in the library (`lib.rs`), so that benchmarks and fuzz targets can link it.
-//! The allocator is set here, because benchmarks and fuzz targets use another one.
+//! The code is in the library (`lib.rs`), so that benchmarks and fuzz targets can link it. The
+//! allocator is set here, because benchmarks and fuzz targets use another allocator.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
 //! Reports the bytes that a command moves, for its progress line.
 //!
-//! The bytes pass far below the command, for example in a layer's download, an archive's output or
-//! the pipe of a copy. So the callback belongs to the process, and is not a parameter of every
-//! function in between. If no callback is set, for example because stderr is not a terminal, a
-//! report costs one atomic load for each read or write.
+//! The bytes pass far below the command, for example where a layer is unpacked, or in the pipe of a
+//! copy. So the callback belongs to the process, and is not a parameter of every function in
+//! between. If no callback is set, for example because stderr is not a terminal, a report costs one
+//! atomic load.
 
 use std::io::{self, Read};
 use std::sync::OnceLock;
@@ -15,9 +15,9 @@ static WATCH: OnceLock<Watch> = OnceLock::new();
 /// A report to the callback.
 #[derive(Clone, Copy)]
 pub enum Moved {
-    /// The number of bytes that were moved since the last report.
+    /// The number of bytes that one step moved, such as one read.
     Bytes(u64),
-    /// A second pass moves the same bytes again, so count from zero.
+    /// A second pass over the same data starts, so count from zero.
     Again,
 }
 

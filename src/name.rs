@@ -1,7 +1,8 @@
 //! The syntax of the names that users give to containers, networks and volumes. Each such name also
 //! becomes a file name in the state root, so it must not contain `/` and must not start with a dot.
 //!
-//! The syntax is Docker's `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, except that one character is enough.
+//! The syntax is that of Docker's container names, `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, except that one
+//! character is enough.
 
 /// Whether `name` has the syntax `[a-zA-Z0-9][a-zA-Z0-9_.-]*` and at most `max` bytes.
 pub fn is_valid(name: &str, max: usize) -> bool {

@@ -100,7 +100,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// The request of one `-p`.
+/// A request to publish a port or a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     pub address: Option<IpAddr>,
@@ -113,8 +113,8 @@ pub struct Publish {
 impl FromStr for Publish {
     type Err = Error;
 
-    /// Parses `[IP:][HOST[-END]:]CTR[-END][/tcp|udp]`, with brackets around an IPv6 address. Fails
-    /// on any other text.
+    /// Parses `[IP:][HOST[-END]:]CTR[-END][/tcp|udp]`, with brackets around an IPv6 address. IP may
+    /// be empty. HOST may be empty or 0. Fails on any other text, and as `of_parts` does.
     fn from_str(text: &str) -> Result<Publish> {
         let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let bad = || Error::new(format!("bad port '{text}': write [IP:][HOST:]PORT[/tcp|udp]"));
@@ -178,8 +178,8 @@ impl Publish {
         })
     }
 
-    /// Parses a port that an image or `--expose` names, as `80`, `80/udp` or `80-82`, and that `-P`
-    /// publishes on any free port.
+    /// Parses the ports that an image or `--expose` names, such as `80`, `80/udp` or `80-82`. `-P`
+    /// publishes each of them on any free port.
     pub fn exposed(text: &str) -> Result<Publish> {
         let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let (container, protocol) = (PortRange::parse(range)?, protocol.parse::<Protocol>()?);

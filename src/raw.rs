@@ -29,7 +29,7 @@ fn push(text: &mut String, bytes: &[u8]) {
     text.extend(bytes.iter().filter_map(|byte| char::from_u32(BASE + u32::from(*byte))));
 }
 
-/// Returns `bytes` as text, from which `decode` gets them back.
+/// Returns `bytes` as text. `decode` converts the text back to the same bytes.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -49,7 +49,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns the bytes that `encode` took.
+/// Returns the bytes from which `encode` made `text`.
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if is_plain(text) {
         return Cow::Borrowed(text.as_bytes());
@@ -70,7 +70,8 @@ pub fn is_plain(text: &str) -> bool {
     !text.as_bytes().contains(&0xf4) || text.chars().all(|c| byte(c).is_none())
 }
 
-/// Decodes `text` for a document that can only hold UTF-8. Other bytes are an error about `what`.
+/// Decodes `text` for a document that can only hold UTF-8. Fails if the bytes are not UTF-8. The
+/// error names `what`.
 pub fn utf8(what: &str, text: &str) -> Result<String> {
     match String::from_utf8(decode(text).into_owned()) {
         Ok(text) => Ok(text),

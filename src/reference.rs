@@ -11,8 +11,8 @@ use std::fmt;
 use crate::digest::Digest;
 use crate::error::{Result, fail};
 
-/// The maximum length of host and path together, in bytes: Docker's limit, and NAME_MAX, because
-/// the image store has a directory with this name.
+/// The maximum length of `HOST/PATH`, in bytes. This is Docker's limit. It is also NAME_MAX: the
+/// image store makes a directory with this name, with `+` in place of `/`.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
 
@@ -75,8 +75,8 @@ impl Reference {
     }
 
     /// Parses a name for a new image or a new tag. Fails if the name has a digest, because a digest
-    /// follows from an image's bytes. If a user could choose it, a name with a digest could run an
-    /// image of other bytes (CVE-2026-50195).
+    /// follows from an image's bytes. If a user could choose the digest, a name with this digest
+    /// could run an image with other bytes (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         Reference::parse(text)?.for_new()
     }
@@ -99,7 +99,8 @@ impl Reference {
         Ok(reference)
     }
 
-    /// Whether `text`, from which this was parsed, ends with a tag or a digest.
+    /// Whether `text` ends with a tag or a digest. `text` is the text from which this reference was
+    /// parsed.
     pub fn ends(&self, text: &str) -> bool {
         self.digest.is_some() || text.ends_with(&self.suffix())
     }
@@ -201,7 +202,7 @@ fn check_port(text: &str, port: &str) -> Result<()> {
 }
 
 /// Checks a path. Each component between slashes has one or more parts `[a-z0-9]+`, joined by one
-/// `.`, one or two `_`, or any number of `-`.
+/// `.`, one or two `_`, or one or more `-`.
 fn check_path(text: &str, path: &str) -> Result<()> {
     for component in path.split('/') {
         if component.is_empty() {

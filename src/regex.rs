@@ -1,10 +1,10 @@
 //! Regular expressions for names and ids (`ps --filter name=^web`): the part of Go's syntax that
 //! names need.
 //!
-//! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
-//! and Pike), so the time is bounded by the product of the program's and the text's length.
-//! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`, `\z`,
-//! groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
+//! An expression becomes a program of steps. Matching runs all branches of the program at the same
+//! time (Thompson and Pike), so the time is bounded by the product of the program's and the text's
+//! length. The syntax has characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`,
+//! `\z`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
 //! punctuation, and flags such as `(?i)`. Other escapes such as `\pL` are refused.
 //! The usual crate (regex) is many times as large as this file.
 
@@ -13,8 +13,8 @@ use std::str::Chars;
 
 use crate::error::{Result, fail};
 
-/// The maximum number of steps in a program. Without this limit, `{1000}` after a long group takes
-/// much memory.
+/// The maximum number of steps in a program, without the last step `Match`. Without this limit,
+/// `{1000}` after a long group takes much memory.
 const MAX_STEPS: usize = 4096;
 
 /// The largest number in a repetition such as `{2,3}`, as in Go.
@@ -39,14 +39,14 @@ enum Step {
     End,
     /// Matches where a word starts or ends; if `false`, at every other place.
     Boundary(bool),
-    /// Continues at both steps, given relative to this one.
+    /// Continues at two steps. The numbers are their distances from this step.
     Split(isize, isize),
     Jump(isize),
     Match,
 }
 
 impl Regex {
-    /// Compiles an expression. Fails if it is wrong, unsupported or too large.
+    /// Compiles an expression. Fails if the expression is wrong, unsupported or too large.
     pub fn parse(text: &str) -> Result<Regex> {
         let mut parser = Parser { text, rest: text.chars().peekable(), depth: 0, folds: false };
         let mut program = parser.alternatives()?;
@@ -185,8 +185,7 @@ impl Parser<'_> {
         self.set_of(false, vec![(character, character)])
     }
 
-    /// Returns the step of a set. If the case does not count, adds the ASCII letters of the other
-    /// case.
+    /// Returns the step of a set. If the flag `i` is on, adds the ASCII letters of the other case.
     fn set_of(&self, negated: bool, mut ranges: Vec<(char, char)>) -> Step {
         if self.folds {
             for at in 0..ranges.len() {
@@ -204,8 +203,8 @@ impl Parser<'_> {
         Step::Set { negated, ranges }
     }
 
-    /// Parses the rest of a group after its `(`. A flag counts up to the end of the group that it
-    /// stands in.
+    /// Parses the rest of a group after its `(`. A flag such as `(?i)` applies up to the end of the
+    /// enclosing group.
     fn group(&mut self) -> Result<Vec<Step>> {
         let before = self.folds;
         if self.rest.next_if_eq(&'?').is_some() && self.opening()? {
@@ -224,10 +223,10 @@ impl Parser<'_> {
         }
     }
 
-    /// Parses what follows `(?`: a name as in `(?P<name>`, or flags as in `(?i:` and `(?i)`.
-    /// Returns true if the group consists of flags only, which then count for the rest of the group
-    /// around it. Only the flag `i` has an effect. `m` and `s` matter only for text of several
-    /// lines, and `U` only changes which one of several matches is found.
+    /// Parses what follows `(?`: a name as in `(?P<name>` and `(?<name>`, or flags as in `(?i:` and
+    /// `(?i)`. Returns true for flags alone, as in `(?i)`. Such flags apply to the rest of the
+    /// enclosing group. Only the flag `i` has an effect. `m` and `s` matter only for text of
+    /// several lines, and `U` only changes which one of several matches is found.
     fn opening(&mut self) -> Result<bool> {
         if self.rest.next_if_eq(&'P').is_some() || self.rest.peek() == Some(&'<') {
             let is_open = self.rest.next() == Some('<');
@@ -262,8 +261,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Returns the escaped character, which stands for itself. Fails for a letter or digit, because
-    /// its escape has a meaning that is not supported.
+    /// Returns the escaped character, which stands for itself. Fails for an ASCII letter or digit:
+    /// Go refuses such an escape or gives it a special meaning.
     fn punctuation(&self, escaped: char) -> Result<char> {
         if escaped.is_ascii_alphanumeric() {
             return self.refuse(&format!("'\\{escaped}' is not supported"));
@@ -314,7 +313,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Returns the last character of a range after its `\`.
+    /// Parses an escaped last character of a range, such as `\.` in `[+-\.]`, after the `\`.
     fn end_of_range(&mut self) -> Result<char> {
         match self.rest.next() {
             Some(escaped) => self.punctuation(escaped),
@@ -386,7 +385,7 @@ impl Parser<'_> {
         Ok(all)
     }
 
-    /// Parses `{m}`, `{m,}` or `{m,n}`. `None` for other text after `{`. The `{` is then an
+    /// Parses `{m}`, `{m,}` or `{m,n}`. Returns `None` for other text after `{`. The `{` is then an
     /// ordinary character.
     fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
         let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
@@ -428,7 +427,8 @@ fn named(name: &str) -> Option<Vec<(char, char)>> {
 /// The ranges of all characters outside of `ranges`, which are in ascending order.
 fn complement(ranges: Vec<(char, char)>) -> Vec<(char, char)> {
     let mut rest = Vec::new();
-    // No class has a surrogate beside it. So `None` means that `c` is the first or last character.
+    // No range of a class is next to the surrogates (U+D800 to U+DFFF). So `None` means that `c` is
+    // the first or last character.
     let beside = |c: char, by: i64| {
         u32::try_from(i64::from(u32::from(c)) + by).ok().and_then(char::from_u32)
     };
@@ -445,7 +445,8 @@ fn complement(ranges: Vec<(char, char)>) -> Vec<(char, char)> {
     rest
 }
 
-/// The ranges of `\d`, `\w` and `\s`; upper-case letters negate them.
+/// The ranges of `\d`, `\w` or `\s`, and whether they are negated (`\D`, `\W`, `\S`). `None` for
+/// another letter.
 fn class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
     let ranges = match letter.to_ascii_lowercase() {
         'd' => vec![('0', '9')],

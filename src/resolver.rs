@@ -1,7 +1,9 @@
 //! How a container resolves names: the values of `--dns`, `--dns-search` and `--dns-option`. The
-//! options of `run` and the record have this struct, and `network::names` writes it into the
-//! container's resolv.conf (resolv.conf(5)). If a list is empty, `network::names` copies the lines
-//! of this kind from the host's file, but no name server that the container cannot reach.
+//! options of `run` and the record have this struct, and `network::names` writes the values into
+//! the container's resolv.conf (resolv.conf(5)). If a list is empty, `network::names` copies the
+//! host's lines of this kind, but no name server that the container cannot reach. If the host's
+//! file has no other name server, the lines come from the file of the host's local resolver, or the
+//! name servers are fallbacks.
 
 use crate::address::Ip;
 use crate::store::stored_flat;

@@ -12,7 +12,7 @@ use crate::runtime::seccomp::listener::Listener;
 use crate::runtime::seccomp::syscalls::Arch;
 use crate::sys::seccomp::Flags;
 
-/// The maximum size of a profile in bytes. Docker's default profile has 16 kB.
+/// The maximum size of a profile's file in bytes. Docker's default profile is far smaller.
 pub const MAX_PROFILE: u64 = 1 << 20;
 /// The maximum number of entries in each list of a profile.
 const MAX_ENTRIES: usize = 4096;
@@ -22,7 +22,8 @@ const MAX_METADATA: usize = 64 << 10;
 /// The kernel's MAX_ERRNO: a filter can return no larger errno.
 const MAX_ERRNO: u64 = 4095;
 
-/// Architectures whose programs this kernel never runs. These names in `architectures` are ignored.
+/// Architectures that a kernel for x86-64 or AArch64 does not have. These names in `architectures`
+/// are ignored.
 const FOREIGN: [&str; 17] = [
     "MIPS",
     "MIPS64",
@@ -109,7 +110,8 @@ fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
     Ok((holds && !barred).then_some(Rule { names, conditions, action }))
 }
 
-/// Whether each condition of `includes` or `excludes` holds; `None` for a missing condition.
+/// Whether each condition of `includes` or `excludes` holds; `None` for a missing or empty
+/// condition.
 struct Applies {
     all_capabilities: Option<bool>,
     any_capability: Option<bool>,
@@ -407,7 +409,7 @@ mod tests {
         assert_eq!(ask(text, native(), "mkdirat", [0; 6]), 0x7fc0_0000);
         assert_eq!(ask(text, native(), "kill", [0; 6]), 0);
         assert_eq!(ask(text, native(), "tkill", [0; 6]), 0x0003_0000);
-        // If no rule has SCMP_ACT_NOTIFY, the listener is ignored.
+        // If no action is SCMP_ACT_NOTIFY, the listener is ignored.
         let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/agent"}"#;
         let filter = of_file(text, 0).unwrap();
         assert!(filter.listener.is_none() && filter.flags == Flags::default());

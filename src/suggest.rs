@@ -8,7 +8,8 @@
 /// mistake.
 const MAX_WORD: usize = 40;
 
-/// The candidate nearest to `word`; `None` if none is similar enough.
+/// The candidate nearest to `word`; `None` if no candidate is similar enough, or if `word` is
+/// longer than `MAX_WORD`.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().count() > MAX_WORD {
         return None;
@@ -22,8 +23,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The end of an error message about `word`: `; did you mean 'CANDIDATE'?`, or nothing if no
-/// candidate is similar enough.
+/// The end of an error message about `word`: `; did you mean 'CANDIDATE'?`, or nothing if `nearest`
+/// finds no candidate.
 pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or(String::new(), |near| format!("; did you mean '{near}'?"))
 }

@@ -1,4 +1,4 @@
-//! Points in time, in the formats of state files and of Docker's output: UTC, RFC 3339.
+//! Points in time, and their texts: in RFC 3339, and as Go's Time.String prints them.
 //!
 //! A parsed text may have an offset from UTC; all output is UTC. The calendar is the proleptic
 //! Gregorian calendar, computed with Howard Hinnant's algorithms (`days_from_civil`,
@@ -51,9 +51,10 @@ impl Instant {
         )
     }
 
-    /// Parses a date-time of RFC 3339, section 5.6; `None` for any other text. Leading zeros may be
-    /// missing. The time, its seconds and the zone may be missing too (then midnight, 0 and UTC),
-    /// as in `--since 2026-01-31`. A time outside of the range becomes the nearest time in it.
+    /// Parses a date-time of RFC 3339, section 5.6. Leading zeros may be missing. The time, its
+    /// seconds and the zone may be missing too (then midnight, 0 and UTC), as in
+    /// `--since 2026-01-31`. A time outside of the range becomes the nearest time in it. Returns
+    /// `None` for other texts, and for a date that does not exist.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = match text.find(['T', 't', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),

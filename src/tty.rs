@@ -1,9 +1,9 @@
 //! The user's terminal (termios(3), ioctl_tty(2)). While a command's stdin is attached to a
-//! container's terminal, the user's terminal is in raw mode, so that every key reaches the program.
-//! While a command reads a password, the echo is off. A guard restores the settings when the guard
-//! is dropped. The guard of the password also restores them before Ctrl-C ends the command. If
-//! SIGKILL ends the command, the settings stay changed. The container's own terminal is in
-//! `runtime::terminal`.
+//! container's terminal, the user's terminal is in raw mode, so that keys such as Ctrl-C reach the
+//! program. While a command reads a password, the echo is off. A guard restores the settings when
+//! the guard is dropped. The guard of the password also restores them before Ctrl-C ends the
+//! command. If SIGKILL ends the command, the settings stay changed. The container's own terminal is
+//! in `runtime::terminal`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -1,9 +1,9 @@
 //! Quantities: sizes in bytes, numbers and lists of CPUs, durations.
 //!
 //! Sizes, numbers of CPUs and durations are parsed once, into a number. Sizes and durations are
-//! printed as Docker prints them (its package go-units): decimal sizes with three digits, binary
-//! sizes with four, and durations such as `About an hour`. Lists of CPUs are only checked; they
-//! have the "List format" of cpuset(7).
+//! printed as by Docker's package go-units: decimal sizes with at most three digits, binary sizes
+//! with at most four, and durations such as `About an hour`. `go_duration` prints a duration as Go
+//! does. Lists of CPUs are only checked; they have the "List format" of cpuset(7).
 
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
@@ -14,7 +14,7 @@ pub struct ByteSize(pub u64);
 
 impl ByteSize {
     /// Parses a size. A number without a unit is in bytes. Fails on any other text, and above
-    /// 2^63-1, which Docker's client accepts and its daemon refuses.
+    /// 2^63-1. Docker's client accepts such a large size, and its daemon refuses the size.
     pub fn parse(text: &str) -> Result<ByteSize> {
         Self::parse_with_unit(text, 0)
     }
@@ -42,7 +42,7 @@ impl ByteSize {
             _ => return Err(bad()),
         };
         let too_large = || Error::new(format!("bad size '{text}': it is too large")).of_daemon();
-        // The kernel's counters are signed 64-bit numbers, so refuse larger values.
+        // Docker's API has sizes as signed 64-bit numbers, so refuse larger values.
         let limit = i64::MAX as u128;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() || (number.contains('.') && fraction.is_empty()) {
@@ -106,8 +106,8 @@ pub fn push_binary_size(out: &mut String, bytes: u64) {
     out.extend([text, UNITS[unit]]);
 }
 
-/// The maximum number of CPUs: the kernel's limit for NR_CPUS. All numbers in a list of CPUs are
-/// below this limit.
+/// The maximum number of CPUs: the kernel's limit for NR_CPUS on x86-64. All numbers in a list of
+/// CPUs or memory nodes are below this limit.
 const MAX_CPUS: u32 = 8192;
 
 /// Checks a list of CPUs or memory nodes such as `0-3,7`. Fails if the syntax is wrong, a number is
@@ -136,7 +136,8 @@ pub fn check_cpu_list(text: &str) -> Result<()> {
 }
 
 /// Parses a number of CPUs such as `1.5` into billionths of a CPU; 0 means no limit. Fails on any
-/// other text, above `MAX_CPUS`, and below 0.01 except 0.
+/// other text, on more than nine decimals, if the whole part is above `MAX_CPUS`, and below 0.01
+/// except 0.
 pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     let bad = || Error::new(format!("bad number of CPUs '{text}': write one such as 0.5 or 2"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -161,8 +162,8 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
 }
 
 /// Parses a Go duration without a sign (`90s`, `1h30m`, `1.5h`, `250ms`) into nanoseconds. In
-/// addition to Go's units, `d` is a day and `w` a week. `None` for any other text, and if the
-/// nanoseconds exceed 64 bits.
+/// addition to Go's units, `d` is a day and `w` a week. `None` for any other text, for more than
+/// nine decimals, and if the nanoseconds do not fit in an `i64`.
 pub fn parse_duration_ns(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total: i64 = 0;
@@ -208,7 +209,7 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
 /// Returns a duration as Go's method `String` prints it: `1h0m0s`, `1.5s`, `250ms`.
 pub fn go_duration(ns: i64) -> String {
     let (sign, size) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
-    // The number of units, without zeros at the end of the fraction.
+    // Returns `size` in units of `unit`, without zeros at the end of the fraction.
     let decimal = |size: u64, unit: u64| {
         let width = unit.ilog10() as usize;
         let digits = format!("{}.{:0width$}", size / unit, size % unit);
@@ -231,8 +232,8 @@ pub fn go_duration(ns: i64) -> String {
     }
 }
 
-/// Parses the value of `--since` or `--until`: a duration before `now`, Unix seconds, or RFC 3339.
-/// Fails on any other text.
+/// Parses the value of `--since` or `--until`: a duration before `now`, Unix seconds with up to
+/// nine decimals, or a text for `Instant::parse_rfc3339`. Fails on any other text.
 pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
     let bad = || {
         Error::new(format!(

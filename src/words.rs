@@ -40,8 +40,8 @@ impl Expander<'_> {
         texts.iter().map(|text| self.word(text)).collect()
     }
 
-    /// Expands the text as several words. White space outside of quotes separates words, also in a
-    /// variable's value.
+    /// Expands the text as several words. White space that is neither quoted nor escaped separates
+    /// words, also in a variable's value.
     pub fn words(&self, text: &str) -> Result<Vec<String>> {
         let mut scan = Scan::new(self, text);
         let mut result = scan.until(None, false)?;
@@ -58,7 +58,8 @@ impl Expander<'_> {
     }
 }
 
-/// Splits a text at white space outside of quotes. Keeps quotes, escapes and variables.
+/// Splits a text at white space that is neither quoted nor escaped. Keeps quotes, escapes and
+/// variables.
 pub fn split_raw(text: &str, escape: char) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -156,8 +157,8 @@ impl<'a> Scan<'a> {
         Scan { expander, characters: text.chars().peekable(), depth: 0, is_heredoc: false }
     }
 
-    /// Reads up to `stop`; without `stop`, to the end. If `raw`, escapes stay in the text, for a
-    /// pattern.
+    /// Reads up to `stop`; without `stop`, to the end. If `raw`, escapes outside of quotes stay in
+    /// the text, for a pattern.
     fn until(&mut self, stop: Option<char>, raw: bool) -> Result<Read> {
         let mut read = Read::default();
         let most = if self.is_heredoc { MAX_HEREDOC } else { MAX_EXPANDED };
@@ -300,7 +301,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads a name of letters, digits and `_`, or one of the shell's special characters.
+    /// Reads a name of letters, digits and `_`, or a number, or one of the shell's special
+    /// characters.
     fn name(&mut self) -> String {
         let mut name = String::new();
         match self.characters.peek() {
@@ -358,8 +360,8 @@ impl<'a> Scan<'a> {
                         break;
                     }
                 }
-                // If the pattern starts with `*`, any later match would also match from `at`, so
-                // there is none.
+                // If the pattern starts with `*`, any later match would also match from `at`. So no
+                // later match exists.
                 _ if pattern.begins_with_any() => break,
                 _ => {
                     result.push(characters[at]);

@@ -235,8 +235,8 @@ fn copy_has_parents_symbolic_modes_and_excludes() {
     );
 }
 
-/// The patterns of --exclude start in the directory that is copied, and with --parents in the
-/// directory in which the kept names start.
+/// The patterns of --exclude are relative to the copied directory. With --parents, the patterns are
+/// relative to the directory in which the kept names start.
 #[test]
 fn excludes_start_in_each_source() {
     let host = Host::with_busybox();
@@ -320,7 +320,7 @@ fn mistakes_get_suggestions() {
         let directory = host.directory("context", &files);
         std::fs::write(directory.join("x.tar.xz"), b"\xfd7zXZ\0\0").unwrap();
         let mut command = host.command(["build", directory.to_str().unwrap()]);
-        // Nothing listens there, so that no pull leaves this machine.
+        // Nothing listens on port 1, so no pull leaves this machine.
         command.env("HTTPS_PROXY", "http://127.0.0.1:1");
         let done = run_command(command);
         done.exits(1).stderr_has(message).stderr_has("   3 | >>> ").stderr_has("Dockerfile:3: ");
@@ -373,8 +373,8 @@ fn a_build_installs_packages_and_adds_users_on_debian() {
         .stdout("app\n1777 app:app\nStatus: install ok installed\n");
 }
 
-/// Debian's gcc builds a C program in one stage, and the last stage copies the program. Its bytes
-/// are the same as with buildah.
+/// Debian's gcc builds a C program in one stage, and the last stage copies the program. The program
+/// has the same bytes, mode and owner as with buildah.
 #[test]
 fn a_c_program_is_the_same_as_with_buildah() {
     let packages = &["gcc", "libc6-dev"];
@@ -420,9 +420,9 @@ fn a_c_program_is_the_same_as_with_buildah() {
     assert_eq!(list(&ours), list(&theirs));
 }
 
-/// A step's layer is its upper directory, moved. If the containers are on another file system, the
-/// layer is unpacked from a tar instead. The digest of the tar names the layer, so both must give
-/// the same tar.
+/// A step's upper directory is moved and becomes the step's layer. If the containers are on another
+/// file system than the layers, the layer is unpacked from a tar instead. The digest of the tar
+/// names the layer, so both ways must give the same tar.
 #[test]
 fn a_moved_layer_has_the_same_digest_as_a_copied_layer() {
     let host = Host::with_busybox();
@@ -464,8 +464,8 @@ fn a_moved_layer_has_the_same_digest_as_a_copied_layer() {
     host.mydocker(["system", "check"]);
 }
 
-/// A step that waits for the step of the other stage, and then runs `then`. Both use the shared
-/// cache mount `r`.
+/// A step that waits for the step of the other stage, and then runs `then`. Both steps use the
+/// shared cache mount `r`.
 fn meeting(own: &str, other: &str, then: &str) -> String {
     format!(
         "RUN --mount=type=cache,id=r,target=/r touch /r/{own}; echo met-{own}; \
@@ -508,7 +508,7 @@ fn steps_of_onbuild_need_the_stages_that_they_name() {
     host.feed(format!("FROM bb\n{trigger}"), ["build", "-t", "parent", "-"]);
     let made = "FROM bb AS made\nRUN sleep 0.5; echo made >/f\n";
     for last in ["FROM parent\n".to_owned(), format!("FROM bb AS base\n{trigger}FROM base\n")] {
-        // No stage needs this one, so it must not run.
+        // No stage needs the stage `unused`, so `unused` must not run.
         let dockerfile = format!("{made}FROM bb AS unused\nRUN exit 1\n{last}");
         build(&host, &[("Dockerfile", &dockerfile)]);
         host.mydocker(["run", "--rm", "x", "cat", "/copied"]).stdout("made\n");

@@ -142,13 +142,14 @@ fn the_content_that_a_step_reads_decides_and_times_do_not() {
     project.write("Dockerfile", &CHAIN.replace("A=1", "A=2"));
     expect(&project, 0, "a variable");
     project.write("Dockerfile", &CHAIN.replace("pwd", "echo other"));
-    // The variable has its first value again, so all steps above are in the cache.
+    // The variable has its first value again, so all steps above the changed command are in the
+    // cache.
     fs::remove_file(project.dir.join("d/l")).unwrap();
     expect(&project, 3, "a command");
 }
 
-/// CVE-2024-24557: with a changed HEALTHCHECK or ONBUILD, the cache still returned an image with
-/// the old config.
+/// CVE-2024-24557: with a changed HEALTHCHECK or ONBUILD, Docker's cache still returned an image
+/// with the old config.
 #[test]
 fn the_config_comes_from_the_dockerfile_and_never_from_the_cache() {
     let project =
@@ -324,7 +325,7 @@ fn prune_and_df_include_the_cache() {
 }
 
 /// The id of an image that is built from the same content each time. The files have the time
-/// `touched`, and the context's directory is named after it.
+/// `touched`, and the name of the context's directory contains `touched`.
 fn reproduced(base: &std::path::Path, epoch: Option<&str>, touched: u64) -> String {
     let host = Host::new();
     host.mydocker(["load", "-i", base.to_str().unwrap()]);
@@ -401,8 +402,8 @@ fn a_killed_build_is_continued_by_the_next() {
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
 }
 
-/// The digest of the files before a copy must equal the digest of the copied files, for each form
-/// of COPY and ADD. Otherwise the step is never taken from the cache.
+/// The digest of the files before a copy must equal the digest of the copied files, for each of
+/// these forms of COPY and ADD. Otherwise the step is never taken from the cache.
 #[test]
 fn each_form_of_a_copy_is_taken_from_the_cache() {
     let project = Project::new(

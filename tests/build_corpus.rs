@@ -1,7 +1,7 @@
 //! Builds the Dockerfiles of `tests/corpus` with mydocker, Docker's classic builder and `buildah
 //! bud`, and compares the images: files with type, mode, owner and content, the config, and with
-//! Docker also the history. Each known difference is listed with its case. A case in BuildKit's
-//! language (`only`) has its expected lines in the case.
+//! Docker also the history. Each known difference is listed with its case. A case can also list
+//! lines that our image must have (`@has`), for example if no peer builds the case (`@only none`).
 //!
 //! The peers' results are kept below `target/rootfs` under a digest of all cases, because Docker
 //! takes half a minute for them. If a case changes, the peers build again.

@@ -279,7 +279,7 @@ fn unsupported_flags_are_refused() {
 #[test]
 fn base_images_are_pulled_if_they_are_missing_or_with_pull() {
     let host = Host::with_busybox();
-    // No registry listens there; the error shows that the build tried to pull.
+    // No registry listens on port 1; the error shows that the build tried to pull.
     let name = "127.0.0.1:1/base:1";
     let context = host.directory("context", &[("Dockerfile", &format!("FROM {name}\n"))]);
     let done = host.mydocker(["build", text(&context)]);
@@ -319,7 +319,8 @@ fn check_prints_warnings_and_builds_nothing() {
         .stderr_has("did you mean COPY?");
 }
 
-/// The root file system of an image: a list of its files with their contents.
+/// The files of an image outside of /bin and /etc, with attributes and MD5 sums, and the names in
+/// /etc.
 fn files_of(host: &Host, image: &str) -> String {
     let script = "cd / && find . -xdev ! -path './dev*' ! -path './proc*' ! -path './sys*' \
         ! -path './bin/*' ! -path './etc*' ! -path . -exec stat -c '%n %F %a %u %g %Y' {} + | sort; \
@@ -355,7 +356,7 @@ fn squash_makes_one_layer_with_the_same_files() {
     let again = host.mydocker(["build", "-t", "one", "--squash", text(&context)]);
     again.stderr_has("CACHED");
     assert_eq!(host.inspect("one", "{{.Id}}"), id);
-    // There is nothing to squash.
+    // This build makes no layer, so there is nothing to squash.
     host.feed("FROM bb\nCMD [\"x\"]\n", ["build", "--squash", "-t", "none", "-"]);
     assert_eq!(layers("none").len(), 1);
     host.mydocker(["system", "check"]);
@@ -459,7 +460,7 @@ fn another_platform_is_built_by_an_emulator() {
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let out = host.scratch().join("out");
     let flags = ["build", "--platform", "linux/arm64", "-t", "arm", text(&context)];
-    // Without a registration, the build fails before it runs a step.
+    // Without a registration for riscv64, the build fails before it runs a step.
     let within = |script: &str, args: &[&str]| {
         let build = host.command(args);
         let mut inside = std::process::Command::new("unshare");

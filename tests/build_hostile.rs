@@ -89,7 +89,7 @@ fn archives_that_add_unpacks_stay_in_the_image() {
     for (what, archive) in hostile_archives(&canary) {
         let directory = context(&host, &format!("FROM bb\nADD a.tar /d/\n{STOLEN}"));
         std::fs::write(directory.join("a.tar"), archive).unwrap();
-        // Some archives are refused; the others must be unpacked inside.
+        // Some archives are refused; the others must be unpacked inside the image.
         let done = host.mydocker(["build", text(&directory)]);
         assert!(!done.transcript().contains("STOLEN-2"), "{what}: {}", done.transcript());
         done.status();
@@ -114,7 +114,8 @@ fn archives_as_context_stay_in_the_workplace() {
 }
 
 /// An archive of less than 1 MiB unpacks to 3 GiB, as the source of ADD and as the context, on a
-/// disk of 100 MiB. Each build prints one error, and both leave at most 200 KiB on the disk.
+/// disk of 100 MiB. Each build prints the error once, and the two builds together leave at most
+/// 200 KiB on the disk.
 #[test]
 fn a_decompression_bomb_leaves_the_disk_as_it_was() {
     let host = Host::new();
@@ -188,7 +189,8 @@ fn links_of_a_context_lead_nowhere_outside() {
     canary.check("links of the context");
 }
 
-/// Following these links would give 2^40 paths before the kernel's limit of links ends each.
+/// A walk that follows these links would find about 2^40 paths, because the kernel follows up to 40
+/// links in each path (path_resolution(7)).
 #[test]
 fn links_in_an_ignored_directory_are_not_followed() {
     let host = Host::with_busybox();

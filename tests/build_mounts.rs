@@ -116,8 +116,8 @@ fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     }
 }
 
-/// The attack of the test above, but the links' paths also exist in the tree of the mount: a step
-/// sees the file of that tree.
+/// As in the test above, links lead to a file of the host. Here the tree of the mount has a file
+/// with the same path, and a step must see the file of the tree.
 #[test]
 fn links_on_the_way_to_a_source_stay_in_its_tree() {
     let project = Project::new();
@@ -192,7 +192,7 @@ fn a_swapped_source_shows_nothing_of_the_host() {
     assert!(!seen.contains("host's own"), "{seen}");
 }
 
-/// CVE-2024-9675: a cache's id led outside.
+/// CVE-2024-9675: a cache's id led out of the directory of the caches.
 #[test]
 fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     let project = Project::new();
@@ -245,7 +245,7 @@ fn a_swapped_mount_point_in_a_cache_is_made_inside() {
     project.build(&format!("{base}RUN {cache} {link}\n"), &[]);
     project.build(&format!("{base}RUN {cache} {on_it} ls /c/x/made /c/x/file\n"), &[]);
     untouched();
-    // Now a parallel stage makes and removes the link while the other stage mounts.
+    // Now a build in the background makes and removes the link while other builds mount.
     let swap = format!("until [ -e /c/end ]; do rm -rf /c/x; {link}; rm /c/x; mkdir /c/x; done");
     let swapping = format!("FROM bb AS a\nRUN {cache} {swap}\nFROM bb AS b\nRUN {cache} ls /c\n");
     let both = format!("{swapping}FROM bb\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b\n");
@@ -319,7 +319,7 @@ fn steps_that_lock_a_cache_wait_for_each_other() {
     held.wait().exits(0);
 }
 
-/// CVE-2024-23652: the engine removed a step's mount points by their paths, after the step had
+/// CVE-2024-23652: BuildKit removed a step's mount points by their paths, after the step had
 /// replaced a parent by a link.
 #[test]
 fn a_link_in_place_of_a_mount_points_parent_removes_nothing() {
@@ -330,7 +330,8 @@ fn a_link_in_place_of_a_mount_points_parent_removes_nothing() {
     project.build(&format!("FROM bb\nRUN --mount=type=tmpfs,target=/a/b {link}\n"), &[]);
     assert!(canary.join("b").is_dir());
     assert_eq!(fs::read_dir(&canary).unwrap().count(), 1);
-    // The copy of an `rw` mount is removed after its step, but no file to which its links lead.
+    // After the step, the copy of an `rw` mount is removed. The files to which the copy's links
+    // lead stay.
     let link = format!("ln -s {} /m/link && mkdir /m/d && ln -s /m /m/d/up", canary.display());
     project.build(&format!("FROM bb\nRUN --mount=target=/m,rw {link}\n"), &[]);
     let link = format!("ln -s {} /c/link", canary.display());
@@ -353,7 +354,8 @@ fn only_its_step_sees_a_secret_and_no_file_keeps_it() {
     let log = project.build(dockerfile, &["--secret", &flag]);
     log.stderr_has("7:0 440").stderr_has("S3CR3T-OF-THE-TEST").stderr_has("absent");
     assert!(!holds(&project.host.state_root(), secret) && !holds(&project.host.run_root(), secret));
-    // Another value does not make the step run again. A variable can be the source, like a file.
+    // Another value of the secret does not make the step run again. A variable can be the source,
+    // like a file.
     let other = ["--secret", "id=s,env=PATH"];
     assert!(!project.build(dockerfile, &other).stderr_text().contains("7:0 440"));
     let required = "FROM bb\nRUN --mount=type=secret,id=r,required true\n";

@@ -142,11 +142,11 @@ fn a_signal_ends_a_build_wherever_it_is() {
     host.mydocker(args).stderr_has("#2 CACHED");
 }
 
-/// A build whose ADD waits for a server that never answers. Returns the arguments.
+/// Returns the arguments of a build whose ADD waits for a server that never answers.
 fn build_that_waits_for_a_server(host: &Host) -> Vec<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/f", listener.local_addr().unwrap());
-    // Keep the listener open until the test ends.
+    // Keep the listener open until the test's process ends.
     std::mem::forget(listener);
     build(host, &format!("FROM bb\nRUN echo ADD\nADD {url} /f\n"), &[])
 }

@@ -1,5 +1,5 @@
-//! `system check` finds what kills, power cuts and other programs have left, one line each, and
-//! repairs it.
+//! `system check` prints one line for each thing that kills, power cuts and other programs have
+//! left or damaged. `--repair` repairs most of these things.
 //!
 //! Nearly every test makes the damage by hand: it deletes, truncates or adds files in the state
 //! directories, or kills a monitor. `tests/crash.rs` kills at random moments.
@@ -301,8 +301,8 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["system", "check"]).stdout("");
 }
 
-/// The monitor can't clean up, and no file lists what the container has on the host: `rm -f` and
-/// `stop` find all of it.
+/// The monitor is killed, and no file lists what the container has on the host. `rm -f` and `stop`
+/// still end the program, and remove the rules and the cgroups.
 #[test]
 fn a_wiped_container_without_a_monitor_leaves_nothing() {
     let host = Host::on_machine();
@@ -320,7 +320,8 @@ fn a_wiped_container_without_a_monitor_leaves_nothing() {
         host.kill(monitor);
         let found = host.mydocker(["system", "check"]).exits(1).text();
         assert!(found.contains(&format!("the monitor of container {name} was killed")), "{found}");
-        // The kernel ends a program with its monitor, but not while the program is frozen.
+        // The kernel ends a program with its monitor, but in cgroup v1 not while the program is
+        // frozen.
         assert!(!is_paused || fs::exists(format!("/proc/{pid}")).unwrap(), "a look ends nothing");
         host.mydocker([ends, &[name]].concat());
         eventually("it has ended", || !fs::exists(format!("/proc/{pid}")).unwrap());

@@ -1,7 +1,7 @@
 //! commit, diff, export and save: the changes of a container, and archives of containers and
 //! images.
 //!
-//! Docker's rules decide what belongs to a layer: no volumes, no mounts, deletions as whiteouts.
+//! As in Docker, a layer has no files of volumes and mounts, and records deletions as whiteouts.
 //! Other tools read the archives to confirm their form.
 
 mod support;
@@ -63,12 +63,12 @@ fn a_commit_makes_a_layer_of_the_changes() {
                 stat -c %s /sparse; cat /usr";
     let done = host.mydocker(["run", "--rm", "made:1", "sh", "-c", look]);
     done.stdout("/home:\nfile\n7:8 644\n0:0 700\n1\nb\n/nowhere\nfifo\n10000000\nfile\n");
-    // The image shares the base's layer; the new layer has only the changes.
+    // The image has the layer of its base and one new layer.
     let layers = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "made:1"]).text();
     let base = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "bb"]).text();
     assert!(layers.starts_with(base.trim_end_matches(']')), "{layers} {base}");
     assert_eq!(layers.matches("sha256:").count(), 2);
-    // A second commit has the changes of both.
+    // The image of a second commit has the changes of both commits.
     host.mydocker(["run", "--name", "again", "made:1", "rm", "/new"]);
     host.mydocker(["commit", "again", "made:2"]);
     host.mydocker(["run", "--rm", "made:2", "sh", "-c", "ls /new /home"])
@@ -88,8 +88,8 @@ fn a_commit_without_changes_adds_no_layer() {
 #[test]
 fn a_commit_pauses_a_running_container() {
     let host = Host::with_busybox();
-    // The program writes both files one after the other: if they differ by more than one, it ran
-    // during the commit.
+    // The program writes `a` and `b` in turn. If their numbers differ by more than one, the program
+    // ran during the commit.
     let script = "i=0; while :; do i=$((i+1)); echo $i >/a; echo $i >/b; done";
     host.mydocker(["run", "-d", "--name", "busy", "bb", "sh", "-c", script]);
     support::eventually("it runs", || host.mydocker(["exec", "busy", "ls", "/b"]).status() == 0);
@@ -147,8 +147,7 @@ fn an_archive_goes_to_the_file_that_a_link_leads_to() {
     assert!(archive.metadata().unwrap().len() > 1000);
 }
 
-/// An archive may contain secrets, so its mode is 0600, whatever the umask and the mode of the
-/// replaced file are.
+/// An archive may contain secrets, so its mode is 0600, whatever the mode of the replaced file is.
 #[test]
 fn only_its_owner_can_read_an_archive() {
     let host = Host::with_busybox();
@@ -232,10 +231,11 @@ fn a_saved_image_loads_as_the_same_image() {
             assert_eq!(id(&host, name), id(&other, name), "{format} {name}");
         }
         other.mydocker(["run", "--rm", "made:1", "cat", "/new"]).stdout("new\n");
-        // The other host saves the image as the same bytes.
+        // `save` on the other host writes the same bytes.
         let again = other.mydocker(["save", "--format", format, "made", "bb"]).bytes();
         assert!(again == std::fs::read(&archive).unwrap(), "{format}");
-        // skopeo finds an image in an oci-archive by `ref.name`, which is the tag.
+        // skopeo finds an image in an oci-archive by the annotation
+        // `org.opencontainers.image.ref.name`, which is the tag.
         let name = if format == "oci-archive" { "1" } else { "made:1" };
         let inspected = Command::new("skopeo")
             .args(["inspect", "--raw"])
@@ -342,7 +342,7 @@ fn other_tools_read_a_saved_image_unchanged() {
     std::fs::copy(support::busybox_archive(), drop.join("dropped.tar")).unwrap();
     host.mydocker(["run", "--name", "c", "dropped", "sh", "-c", "echo 1 >/f; rm -r /home"]);
     host.mydocker(["commit", "c", "made:1"]);
-    // If a file has two entries in a tar, its layer can't be written again with the same bytes.
+    // If a tar has two entries for one file, the layer can't be written again with the same bytes.
     let script = "echo a >a; tar -cf twice.tar a; echo bb >a; tar -rf twice.tar a";
     let sh = Command::new("sh").args(["-ec", script]).current_dir(host.scratch()).status();
     assert!(sh.unwrap().success());

@@ -491,15 +491,15 @@ fn only_changed_services_are_made_again() {
     assert_ne!(id("c-web-1"), web);
     assert_eq!(id("c-db-1"), db);
     project.host.mydocker(["exec", "c-web-1", "sh", "-c", "echo $A"]).stdout("2\n");
-    // The container that replaces `db` gets its anonymous volume. The volume still counts as
-    // anonymous, so `-V` replaces it.
+    // The new container of `db` gets the anonymous volume of the old one. The volume still counts
+    // as anonymous, so `-V` replaces the volume.
     project.host.mydocker(["exec", "c-db-1", "sh", "-c", "echo hi >/kept/file"]);
     project.compose("-p c up -d --force-recreate db");
     assert_ne!(id("c-db-1"), db);
     project.host.mydocker(["exec", "c-db-1", "cat", "/kept/file"]).stdout("hi\n");
     project.compose("-p c up -d --force-recreate -V db");
     project.host.mydocker(["exec", "c-db-1", "ls", "/kept"]).stdout("");
-    // If the name belongs to another image, the container is made again.
+    // If the image's name now belongs to another image, the container is made again.
     let web = id("c-web-1");
     let archive = support::busybox_archive();
     project.host.mydocker(["import", "--change", "ENV NEW=1", archive.to_str().unwrap(), "bb"]);
@@ -546,8 +546,8 @@ fn an_interrupted_change_is_finished() {
     project.compose("-p i down");
 }
 
-/// CVE-2026-53488: the author of an image chooses its labels, so they must not put a container into
-/// a project.
+/// CVE-2026-53488: the author of an image chooses its labels, so an image's labels must not put a
+/// container into a project.
 #[test]
 fn labels_of_an_image_make_no_project() {
     let project = Project::new(&[(
@@ -1040,7 +1040,7 @@ fn images_are_pushed_and_pulled_by_their_policies() {
     assert_eq!(pulls(&project), 1);
     project.compose("-p y create");
     assert_eq!(pulls(&project), 1);
-    // Set the time of the image's file ten days back.
+    // Set the time of the file that records the image's name ten days back.
     let (repository, tag) = name.split_once("/app:").unwrap();
     let path = project.host.state_root().join(format!("images/refs/{repository}+app/{tag}"));
     let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10 * 24 * 60 * 60);
@@ -1081,7 +1081,7 @@ fn images_are_pushed_and_pulled_by_their_policies() {
     project.compose("-p y down");
 }
 
-/// The objects have the same keys and types as Docker Compose's.
+/// Docker Compose prints its objects with these keys and types too.
 #[test]
 fn listings_are_printed_as_json() {
     let file = "services: {a: {image: bb, init: true, command: sleep 1000, ports: ['127.0.0.1::80'], volumes: ['v:/v']}}\n\
@@ -1161,7 +1161,7 @@ fn variables_of_compose_count_as_in_docker_compose() {
         ),
         ("b.yaml", "services: {a: {command: hi}}"),
     ]);
-    // The directory of the first file is the project's.
+    // The directory of the first file is the project's directory.
     let out = project.compose("config --format json").text();
     for part in ["\"name\":\"sub\"", "\"top-sub\"", "/sub/x\"", "\"command\":[\"hi\"]"] {
         assert!(out.contains(part), "{part} in {out}");
@@ -1208,7 +1208,8 @@ fn secrets_and_configs_come_from_files_variables_and_the_text() {
         "-c",
         "echo x >>/run/secrets/token"
     ]));
-    // The content is not in the record. If the content changes, the container is made again.
+    // The content of a secret is not in the record. If the content changes, the container is made
+    // again.
     let record = project.host.mydocker(["inspect", "s-a-1"]).text();
     assert!(!record.contains("s3cret"), "{record}");
     let before = project.ids();

@@ -164,14 +164,14 @@ fn links_of_a_container_lead_nowhere_on_the_host() {
     let secret = host.file("payload", "overwritten");
     let payload = secret.to_str().unwrap();
     for _ in 0..2 {
-        // Copies out read what the links lead to inside the container.
+        // A copy from the container reads the files that the links lead to inside the container.
         let got = host.scratch().join("got");
         for path in ["/out/canary", "/up/canary", "/file"] {
             let from = format!("c:{path}");
             host.mydocker(["cp", "-L", &from, got.to_str().unwrap()]);
             assert!(["inside\n", "overwritten"].contains(&read(&got).as_str()), "{path}");
         }
-        // Copies in never write outside the container's root.
+        // A copy to the container never writes outside the container's root.
         for path in ["/out/canary", "/up/canary", "/file", "/dangling", "/out/new"] {
             host.mydocker(["cp", payload, &format!("c:{path}")]);
         }
@@ -348,7 +348,7 @@ fn a_mounted_file_is_written_in_place() {
     std::os::unix::fs::symlink("x", host.scratch().join("link")).unwrap();
     let link = host.scratch().join("link");
     host.mydocker(["cp", link.to_str().unwrap(), "c:/open"]).refused("a file is mounted there");
-    // A container that may mount has put a kernel file on the path.
+    // This container has CAP_SYS_ADMIN, so it can mount a kernel file on the path.
     let mount = "touch /trap; mount -o bind /proc/1/comm /trap; echo ready; exec sleep 1000";
     let flags = ["run", "-d", "--name", "trap", "--cap-add", "SYS_ADMIN", "bb"];
     host.mydocker([&flags[..], &["sh", "-ec", mount]].concat());

@@ -186,8 +186,8 @@ fn after_a_power_cut_boot_starts_the_containers_again() {
     host.mydocker(["halt", "-t", "0"]);
     host.mydocker(["ps", "-q"]).stdout("");
     assert_eq!(host.mydocker(["boot"]).lines().len(), 2);
-    // The containers that did not start again keep their addresses until other containers request
-    // them, so repair first.
+    // The containers that did not start again still have the leases of their addresses, which the
+    // check reports. So repair first.
     host.mydocker(["system", "check", "--repair"]);
     host.mydocker(["system", "check"]).stdout("");
 }
@@ -265,7 +265,7 @@ fn the_check_repairs_its_findings() {
     std::fs::create_dir_all(containers.join(format!(".{made}.removing/upper"))).unwrap();
     std::fs::remove_file(containers.join("names/good")).unwrap();
     std::fs::write(containers.join(&id).join(".config.json.4194305.tmp"), "{").unwrap();
-    // The next four names contain the PID of a running process, which has none of these files open.
+    // The next four names contain the PID of a running process, which has none of the four open.
     let manifests = host.state_root().join("images/manifests");
     let leases = host.state_root().join("networks/n/leases");
     std::fs::create_dir_all(&manifests).unwrap();
@@ -299,8 +299,8 @@ fn the_check_repairs_its_findings() {
     host.mydocker(["start", "-a", "good"]);
 }
 
-/// Without its monitor, no process would reap the container's processes, read its output or notice
-/// its end.
+/// Without the monitor, no process would reap the container's processes, read the container's
+/// output or notice the container's end.
 #[test]
 fn a_container_ends_with_its_monitor() {
     let host = Host::with_busybox();

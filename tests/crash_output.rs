@@ -155,8 +155,8 @@ fn logs_follow_through_rotation() {
     let lines: Vec<&str> = all.lines().collect();
     assert_eq!(lines.len(), 100_001);
     for follower in followers {
-        // Rotation may overtake a follower. Then it misses a part, which may start and end within a
-        // line, but no line is repeated, out of order or invented.
+        // Rotation may overtake a follower. Then the follower misses a part of the output. The part
+        // may start and end within a line, but no line is repeated, out of order or invented.
         let followed = follower.wait().text();
         let (mut next, mut torn) = (0, 0);
         for line in followed.lines() {
@@ -237,7 +237,7 @@ fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec
     let slowness = std::time::Duration::from_millis(50);
     let typist = std::thread::spawn(move || {
         std::thread::sleep(slowness);
-        // Ignore an error: if the command does not read all, its exit status shows it.
+        // Ignore an error: if the command does not read all, the command's exit status shows this.
         let _ = File::from(type_in).write_all(&input);
     });
     let read = |from: OwnedFd| {
@@ -292,7 +292,7 @@ fn streams_that_do_not_block_lose_nothing() {
     host.mydocker(["volume", "ls", "-q"]).stdout("");
     let config = host.scratch().join("auth");
     let login = ["login", "-u", "me", "--password-stdin", "127.0.0.1:1"];
-    // No registry listens there; the test checks that the command waits for the password.
+    // No registry listens on this port. The test checks that the command waits for the password.
     let (stdin, type_in) = narrow_pipe(false);
     let mut command = host.command(login);
     command.env("DOCKER_CONFIG", &config).stdin(stdin).stderr(Stdio::piped());
@@ -302,7 +302,7 @@ fn streams_that_do_not_block_lose_nothing() {
     let complaint = child.wait_with_output().unwrap().stderr;
     let complaint = String::from_utf8_lossy(&complaint).into_owned();
     assert!(!complaint.contains("temporarily unavailable"), "{complaint}");
-    // None of many error lines is lost.
+    // The command loses none of its 400 error lines.
     let (output, stderr) = narrow_pipe(true);
     let missing: Vec<String> = (0..400).map(|number| format!("missing{number}")).collect();
     let mut command = host.command([&["rm".to_owned()][..], &missing].concat());

@@ -112,7 +112,7 @@ fn goes_everywhere(name: &str, depth: usize) {
 fn errors_about_a_tree_that_is_too_deep_are_short() {
     let host = Host::with_busybox();
     let upper = container(&host);
-    // An archive can hold paths of less than 128 KiB.
+    // The engine's archives hold paths of less than 128 KiB. This path has 130 KiB.
     let name = "d".repeat(255);
     nest(&upper, &name, 520);
     let half = host.scratch().join("half");

@@ -169,12 +169,13 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
         let (_, names) = text.split_once('\t').unwrap();
         let names: Vec<&str> = names.split(' ').collect();
         assert_eq!(names[..2], ["mail.example.org", "mail"], "{network}");
-        // On a network of the user, the short id follows.
+        // On a user-defined network, the container's short id follows.
         assert_eq!(names.len(), if network == "lan" { 3 } else { 2 }, "{names:?}");
     }
 }
 
-/// Docker writes this line last, and scripts read a container's address from the last line.
+/// Docker writes the line of the container's own address last, and scripts read the address from
+/// the last line.
 #[test]
 fn the_last_line_of_the_hosts_file_has_the_containers_own_address() {
     let host = Host::on_machine();
@@ -236,7 +237,7 @@ fn the_hosts_cgroups_are_read_only_before_linux_5_12() {
     let host = Host::with_busybox();
     let run = ["run", "--rm", "--network", "none", "--cgroupns", "host", "bb"];
     let run = host.command(run.iter().chain(&["grep", "/sys/fs/cgroup", "/proc/self/mounts"]));
-    // These kernels lack the system call.
+    // Kernels before 5.12 lack mount_setattr(2).
     let mut strace = std::process::Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=mount_setattr:error=ENOSYS"]);
     strace.arg(run.get_program()).args(run.get_args());
@@ -260,8 +261,8 @@ fn an_ipc_namespace_without_shared_memory() {
     assert_eq!(host.inspect("c", "{{.HostConfig.IpcMode}}"), "none");
 }
 
-/// This is as in Docker 20.10, whose daemon gives each container a private IPC namespace by
-/// default.
+/// As in Docker 20.10, a container has a private IPC namespace by default, and no other container
+/// can join a private one.
 #[test]
 fn only_a_shareable_ipc_namespace_can_be_joined() {
     let host = Host::with_busybox();
@@ -290,7 +291,8 @@ fn only_a_shareable_ipc_namespace_can_be_joined() {
         join(name, "readlink /proc/self/ns/ipc").stdout(&format!("{theirs}\n"));
     }
     join("hosts", "true").exits(0);
-    // `start` refuses this, and `create` does not: the other container may be replaced in between.
+    // `create` accepts a private namespace, because the other container may be replaced before
+    // `start`. `start` refuses a private namespace.
     host.mydocker(["create", "--name", "late", "--ipc", "container:default", "bb", "true"]);
     host.mydocker(["start", "late"]).exits(1).stderr_has("--ipc shareable");
 }
@@ -361,11 +363,11 @@ fn only_the_streams_of_attach_are_connected() {
     shell(&host, &["-a", "stdout", "-a", "stderr"], script).stdout("out\n").stderr("err\n");
     let cat = ["run", "--rm", "-i", "-a", "stdin", "-a", "stdout", "bb", "cat"];
     host.feed("typed", cat).stdout("typed");
-    // The container's stdin is open, but is not the caller's.
+    // The container's stdin is open, but is not connected to the caller's stdin.
     let read = ["sh", "-c", "read -t 1 line; echo got=$line"];
     let unread = [&["run", "--rm", "-i", "-a", "stdout", "bb"][..], &read].concat();
     host.feed("typed\n", unread).stdout("got=\n");
-    // Only stdin is attached: the id is printed, and the output goes to the log.
+    // If only stdin is attached, `run` prints the id, and the output goes only to the log.
     let cat = ["run", "-i", "-a", "stdin", "--network", "none", "bb", "cat"];
     let id = host.feed("typed", cat).text();
     host.mydocker(["wait", &id]);
@@ -487,7 +489,7 @@ fn a_link_gives_the_name_ports_and_variables() {
          {port}=tcp://{address}:5432\n{port}_ADDR={address}\n{port}_PORT=5432\n{port}_PROTO=tcp\n"
     ));
     run(&["--link", "store:db", "-e", "DB_PORT=mine"], "echo $DB_PORT").stdout("mine\n");
-    // At each start, `later` gets the address that `store` has then.
+    // At each start, `later` gets the current address of `store`.
     host.mydocker([
         "create", "--name", "later", "--link", "store", "bb", "ping", "-c", "1", "store",
     ]);

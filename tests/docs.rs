@@ -75,7 +75,8 @@ fn defines(source: &str, name: &str) -> bool {
     }) || source.contains(&format!("by_each_firewall!({name})"))
 }
 
-/// The fault of a code span that names a part of the project; `None` if it has none.
+/// The fault of a code span. Returns `None` if the span names an existing part of the project,
+/// names no part of the project, or is not checked.
 fn fault(span: &str) -> Option<String> {
     const FOLDERS: [&str; 6] =
         ["src/", "seccomp-compiler/", "tests/", "benches/", "contrib/", "examples/"];
@@ -399,8 +400,8 @@ fn the_check_finds_an_upward_import() {
     assert_eq!(faults("use crate::container::record;"), ["crate::container"]);
 }
 
-/// All paths in the code that start with `crate::` or `super::`, as lists of parts: for `use
-/// crate::{a::b::C, d}` these are `crate, a, b, C` and `crate, d`.
+/// All paths outside of unit tests that start with `crate::` or `super::`, as lists of parts. For
+/// `use crate::{a::b::C, d}` the lists are `crate, a, b, C` and `crate, d`.
 fn named_paths(source: &str) -> Vec<Vec<String>> {
     let code = before_unit_tests(source);
     let code: String = code.lines().map(|line| line.split("//").next().unwrap()).collect();

@@ -220,7 +220,7 @@ fn a_forced_removal_of_a_missing_object_succeeds() {
         host.mydocker(line.split(' ')).exits(0).stdout("").complains(name);
     }
     host.mydocker(["volume", "rm", "-f", "nosuch"]).exits(0).stdout("nosuch\n");
-    // The other container is removed, and other errors still count as errors.
+    // `rm -f` still removes the existing container, and other errors still set the exit status.
     host.mydocker(["create", "--name", "c", "bb", "true"]).exits(0);
     host.mydocker(["rm", "-f", "nobody", "c"]).exits(0).stdout("c\n");
     host.mydocker(["network", "rm", "-f", "host"]).exits(1).complains("host");

@@ -1,7 +1,8 @@
 //! `exec`: another process in a running container.
 //!
-//! The process must get the same view, limits and rights as the first process of the container.
-//! Attacks on such a process are in `tests/escapes/entering.rs`.
+//! Unless a flag of `exec` changes them, the process must get the same view, limits and rights as
+//! the first process of the container. Attacks on such a process are in
+//! `tests/escapes/entering.rs`.
 
 mod support;
 
@@ -56,8 +57,8 @@ fn exec_joins_the_namespaces_and_the_cgroup() {
     further.wait().exits(137);
 }
 
-/// The processes of the memory cgroup (v1) or the cgroup (v2) that `cgroup`, the text of a
-/// /proc/PID/cgroup, names.
+/// Returns the PIDs in a container's cgroup: in the memory cgroup on v1, in the cgroup on v2.
+/// `cgroup` is the content of /proc/PID/cgroup for a process of the container.
 fn members(cgroup: &str) -> Vec<String> {
     let v1 = cgroup.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
     let path = match v1 {

@@ -1,6 +1,6 @@
-//! A full disk: a command that meets it fails with a clear error and leaves nothing half made.
-//! Running containers continue. `stop`, `rm` and the prunes still work, so that the user can free
-//! space.
+//! A full disk: a command that needs space fails with a clear error and leaves no half-made image,
+//! container or volume. Running containers continue. `stop`, `rm` and the prunes still work, so
+//! that the user can free space.
 
 mod registry {
     #[allow(dead_code)]
@@ -33,7 +33,7 @@ impl SmallDisk {
         SmallDisk { mount, prune }
     }
 
-    /// Fills the disk until about this many KiB are free.
+    /// Grows or shrinks a filler file until about this many KiB of the disk are free.
     fn leave(&self, kilobytes: u64) {
         let filler = self.mount.join("filler");
         let stat = rustix::fs::statvfs(&self.mount).unwrap();
@@ -70,8 +70,8 @@ fn run(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-/// Returns every file and directory below `dir`. Tests compare the number before and after a
-/// failed command.
+/// Returns every file and directory below `dir`, except the content of lost+found. Tests compare
+/// the number before and after a failed command.
 fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
@@ -93,9 +93,9 @@ fn small_host() -> (Host, SmallDisk, PathBuf) {
     (host, disk, archive)
 }
 
-/// Runs `command`, which makes an image, on a full disk, then with a little more free space each
+/// Runs `command`, which makes an image, on a full disk, then with `step` KiB more free space each
 /// time until the command succeeds. Each failure must print one line with the reason and leave
-/// nothing half made. `undo` removes what the command made.
+/// nothing half made. Then runs the command with free space. `undo` removes what the command made.
 fn meets_a_full_disk(host: &Host, disk: &SmallDisk, step: usize, command: &[&str], undo: &[&str]) {
     host.mydocker(["ps"]);
     let images = host.mydocker(["images", "-q"]).text();
@@ -162,7 +162,7 @@ fn a_commit_fails_cleanly_on_a_full_disk() {
     meets_a_full_disk(&host, &disk, 32, &["commit", "c", "made"], &["rmi", "made"]);
 }
 
-/// On a full disk, commands that free space work, and so do those that end containers.
+/// On a full disk, commands that free space or end containers still work.
 #[test]
 fn a_full_disk_blocks_neither_stop_nor_rm_nor_prune() {
     let (host, disk, archive) = small_host();

@@ -268,7 +268,7 @@ fn wait_knows_dockers_conditions() {
     host.mydocker(["exec", "a", "touch", "/end"]);
     next.wait().stdout("3\n");
     host.mydocker(["wait", "--condition", "not-running", "a"]).stdout("3\n");
-    // The container has ended already, so this waits for the next end.
+    // The container has ended already, so `next-exit` waits for the next end.
     let next = wait("next-exit", "a");
     std::thread::sleep(Duration::from_millis(200));
     host.mydocker(["start", "a"]);
@@ -280,8 +280,8 @@ fn wait_knows_dockers_conditions() {
     assert!(!host.succeeds(["wait", "--condition", "sad", "b"]));
 }
 
-/// A prober is a fork of the monitor. If the prober kept the monitor's lock open, a container whose
-/// monitor was killed could not be reclaimed.
+/// A prober, the process that runs a probe, is a fork of the monitor. If the prober kept the
+/// monitor's lock and the monitor was killed, no command could clean up after the container.
 #[test]
 fn a_prober_has_no_descriptor_of_the_monitor() {
     let host = Host::with_busybox();

@@ -103,8 +103,8 @@ fn a_hundred_thousand_mounts_of_its_own() {
     others_go_on(&host);
 }
 
-/// Directories deeper than a path that the kernel resolves (PATH_MAX). The tree can be compared,
-/// committed, exported, copied and removed like any other.
+/// The directories are deeper than the longest path that the kernel resolves (PATH_MAX). The tree
+/// can be compared, committed, exported, copied and removed like any other.
 #[test]
 fn directories_without_a_bottom() {
     let script = "p=$(printf 'd/%.0s' $(seq 1000)); mkdir old; for i in 1 2 3; do \
@@ -154,8 +154,8 @@ const MODEST: usize = 16 << 10;
 fn unread_input_and_a_line_without_end() {
     let script = "while :; do head -c 50m /dev/zero | tr '\\0' x; sleep 1; done";
     let host = attack(&[], script);
-    // This is much more than a pipe or socket holds.
     let mut attached = host.background(["attach", "hostile"]);
+    // 40 MiB is much more than a pipe or a socket holds.
     attached.type_in(vec![b'y'; 40 << 20]);
     eventually("much is written", || {
         host.state_root().join("containers").exists() && {
@@ -163,7 +163,7 @@ fn unread_input_and_a_line_without_end() {
             host.state_root().join("containers").join(id).join("log.1").exists()
         }
     });
-    // If nothing is read for 500 ms, the command has stopped reading, or at least pauses.
+    // If the client reads nothing for 500 ms, it has stopped reading, or at least pauses.
     let taken = || {
         let io = std::fs::read_to_string(format!("/proc/{}/io", attached.pid())).unwrap();
         io.lines().next().unwrap().to_owned()
@@ -302,7 +302,7 @@ fn more_terminals_than_its_share() {
 }
 
 /// The kernel limits the inotify instances of each user. By default, root in a container counts as
-/// root of the host and may take them all. `logs -f` must work without one.
+/// root of the host and may take them all. `logs -f` must work without an inotify instance.
 #[test]
 fn every_inotify_instance_taken() {
     use rustix::fs::inotify;
@@ -369,10 +369,10 @@ fn full_hosts_hostname_and_resolv_conf_files() {
             let on_disk = host.state_root().join("containers").join(&id).join(name);
             assert!(on_disk.metadata().unwrap().len() < 4096, "{name}");
         }
-        // A command neither writes half a section nor fails; it prints a warning.
+        // `network connect` neither writes half a section nor fails; it prints a warning.
         let hosts = exec("sha256sum /etc/hosts").text();
         host.mydocker(["network", "connect", "two", "hostile"]).complains("has filled it");
-        // The new container would add a name to the file, in front of the text that fills it.
+        // The name of a new container does not fit into the full file, so the file stays the same.
         host.mydocker(["run", "-d", "--name", "early", "--network", "one", "bb", "sleep", "1000"]);
         assert_eq!(exec("sha256sum /etc/hosts").text(), hosts);
         let big = host.file("big", vec![b'x'; 2 << 20]);

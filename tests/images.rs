@@ -1,4 +1,5 @@
-//! Images from archives: import, load, the drop folder, names, defaults and removal.
+//! Images from archives: import, load and save, the drop folder, names, defaults, platforms, prunes
+//! and removal. `history`, `system df` and `explain` are here too.
 //!
 //! The archives come from tar and from the tests themselves. Registries are in `tests/registry`,
 //! hostile archives in `tests/images_hostile.rs`.
@@ -37,7 +38,7 @@ fn an_import_fetches_a_url() {
                 _ => ("404 Not Found", &b""[..]),
             };
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-            // Ignore an error: a client that has seen enough hangs up.
+            // Ignore an error: a client that has seen enough closes the connection.
             let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body));
         }
     });
@@ -118,7 +119,7 @@ fn a_directory_can_be_the_root() {
     assert_eq!(std::fs::read_to_string(root.join("made")).unwrap(), "hi\n");
 }
 
-/// A script that makes a tree with many kinds of entries of a tar.
+/// A script that makes a tree with many kinds of tar entries.
 const TREE: &str = "mkdir -p d/e deep; echo hi >d/f; ln d/f d/hard; ln d/f hard2; ln -s ../x d/link; \
     ln -s /abs abs; : >empty; head -c 70000 /dev/urandom >big; chmod 4755 big; chmod 1777 d/e; \
     chmod 2750 deep; truncate -s 5M hole; printf x | dd of=hole bs=1 seek=2097152 conv=notrunc \
@@ -129,7 +130,8 @@ with newline'; printf x >\"$(printf 'latin\\351')\"; chown 70000:3000000 empty; 
     cp /bin/busybox caps; setcap cap_net_raw+ep caps; touch -d 1960-01-02 old; \
     touch -d 2200-01-01 future; touch -d @1234567890.5 d; chmod 000 empty; touch -d 2001-02-03 .";
 
-/// A script that lists every entry below the working directory with its attributes and its content.
+/// A script that lists every entry below the working directory with its attributes, and the SHA-256
+/// of each file.
 const LIST: &str = "find . -printf '%p %y %m %U:%G %s %Ts %l %n\\n' | sort; \
     find . -type f -print0 | sort -z | xargs -0 sha256sum; getcap caps; \
     stat -c '%n %t:%T' null disk; stat -c %b hole";
@@ -365,7 +367,7 @@ fn images_are_tagged_and_removed() {
     host.mydocker(["system", "df"]).stdout_has("Images").stdout_has("Local Volumes");
     host.mydocker(["container", "prune", "-f"]).stdout_has("Deleted Containers:");
     host.mydocker(["system", "prune", "-a", "-f", "--volumes"])
-        // A prune prints this in lower case, as in Docker.
+        // A prune prints `deleted:` in lower case, as in Docker.
         .stdout_has(&format!("Deleted Images:\ndeleted: {id}\ndeleted: sha256:"));
     host.mydocker(["images", "-q"]).stdout("");
     let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap();
@@ -440,7 +442,7 @@ fn a_platform_other_than_the_images_is_refused() {
     host.mydocker(["rmi", "--platform", &ours, "far"]).exits(1).stderr_has(&far_is_for);
     host.mydocker(["rmi", "--no-prune", "--platform", "linux/s390x", "far"])
         .stdout_has("Untagged: far:latest");
-    // First the archive has one platform, later both: only the requested one is loaded.
+    // The first archive has one platform, the second has two. `load` takes only the requested one.
     host.mydocker(["load", "-i", &file, "--platform", &ours])
         .refused(&format!("the archive has no image for {ours}, only for linux/s390x"));
     host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"]).stdout_has("far:latest");

@@ -1,5 +1,5 @@
-//! Broken archives, and archives that try to write outside: nothing outside changes, and nothing
-//! half made is left.
+//! Broken archives, and archives that try to write outside their image: nothing outside changes,
+//! and nothing half made is left.
 //!
 //! An archive is untrusted input, and unpacking it runs as root. The fuzz targets in `tests/fuzz`
 //! go through the same parsers with random input.
@@ -12,7 +12,8 @@ use std::path::Path;
 use support::Host;
 use support::tar::Tar;
 
-/// The names of layers, images and other files below `layers` and `images`, except locks.
+/// The names of all entries in the directories of layers and images, except locks and these
+/// directories themselves.
 fn left(host: &Host) -> Vec<String> {
     let mut names = Vec::new();
     for dir in ["layers", "images/refs", "images/blobs/sha256", "images"] {

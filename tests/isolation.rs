@@ -38,8 +38,8 @@ fn a_container_can_share_the_hosts_namespaces() {
     host.shell(&["--pid", "host"], &format!("test -d /proc/{test} && echo seen")).stdout("seen\n");
 }
 
-/// A container that its restart policy starts again joins the present namespaces of the other
-/// container, not the former ones.
+/// If the restart policy starts a container again, this container joins the present namespaces of
+/// the other container, not the former ones.
 #[test]
 fn a_container_joins_the_new_namespaces_after_a_restart() {
     let host = Host::with_busybox();
@@ -226,7 +226,7 @@ fn device_takes_a_device_of_the_host() {
     let host = Host::with_busybox();
     host.shell(&["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
         .stdout("ok\n");
-    // By default no container may open this device.
+    // By default, no container may open a block device such as /dev/loop0 (7:0).
     let disk = host.scratch().join("loop");
     let disk = disk.to_str().unwrap();
     let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();

@@ -1,7 +1,8 @@
 //! The life of a container from `create` to `rm`: each command reports the container's real state.
 //!
-//! The state is read from `ps` and `inspect` and compared with the process on the host. Kills of
-//! mydocker itself are in `tests/crash.rs`.
+//! The tests read the state from `ps` and `inspect` and compare it with the process on the host.
+//! Events, the filters of `ps`, `version` and `info` are here too. Most kills of mydocker itself
+//! are in `tests/crash.rs`.
 
 mod support;
 
@@ -115,7 +116,7 @@ fn a_container_is_found_by_id_prefix_and_name() {
             host.mydocker(["create", "--name", &format!("n{number}"), "bb", "true"]).text()
         })
         .collect();
-    // With seventeen ids, at least two start with the same digit.
+    // With seventeen ids, at least two start with the same hexadecimal digit.
     let first = |id: &String| id[..1].to_owned();
     let shared = ids
         .iter()
@@ -395,7 +396,7 @@ fn restart_keeps_a_container_made_with_rm() {
     eventually("its files are there", || host.mydocker(["logs", "c"]).text() == "1\n2");
     assert_eq!(host.inspect("c", "{{.Id}}"), id);
     host.mydocker(["kill", "c"]);
-    // Without --type, `inspect` may find a network whose id starts with `c`.
+    // Without --type, `inspect` may find another object whose id starts with `c`.
     host.mydocker(["inspect", "--type", "container", "c"]).exits(1);
     host.mydocker(["ps", "-aq"]).stdout("");
 }
@@ -505,7 +506,7 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["start", "a", "b", "c"]);
     host.mydocker(["kill", "a", "nobody", "c"]).exits(1).stdout("a\nc\n");
     host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
-    // Containers with --rm may be gone before their turn.
+    // Containers with --rm may be gone before `rm` reaches them.
     for name in names {
         host.mydocker(["run", "-d", "--rm", "--name", name, "bb", "sleep", "1000"]);
     }
@@ -516,7 +517,8 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
 }
 
-/// The events of the container `name`: a line with the action and the container's name for each.
+/// The events of the container `name`, one line each: the action and the container's name. `name`
+/// may also be an id.
 fn actions_of(host: &Host, name: &str) -> String {
     let filter = format!("container={name}");
     let format = "{{.Action}} {{.Actor.Attributes.name}}";

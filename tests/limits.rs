@@ -25,7 +25,8 @@ fn cgroup(host: &Host, name: &str, controller: &str) -> PathBuf {
     PathBuf::from(format!("/sys/fs/cgroup{path}"))
 }
 
-/// The content of the first of these files that exists: the names are those of v1 and v2.
+/// The content of the first of `files` that exists, without the end of line. `files` are the names
+/// with v1 and v2.
 fn setting(host: &Host, name: &str, controller: &str, files: [&str; 2]) -> String {
     let dir = cgroup(host, name, controller);
     let found = files.iter().find_map(|file| std::fs::read_to_string(dir.join(file)).ok());
@@ -331,7 +332,7 @@ fn missing_cpus_are_refused_and_the_error_lists_the_present_ones() {
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
-/// Starts a container without flags for limits, whose shell waits.
+/// Starts the container `c`, a shell with two child processes, without flags for limits.
 fn unlimited(host: &Host) {
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1000 & sleep 1000; wait"]);
 }

@@ -1,4 +1,5 @@
-//! `logs`: a container's output, all of it or a part, and while it is written.
+//! `logs` prints a container's output: all of it, a part, or each line while the container runs.
+//! The log drivers and the rotation of log files are here too.
 //!
 //! The log of a container is a file of records that the monitor writes. How output reaches an
 //! attached client is in `tests/crash_output.rs` and `tests/run.rs`.
@@ -76,7 +77,7 @@ fn details_are_printed_before_each_line() {
     }
 }
 
-/// The datagrams that arrive at `socket`, up to one that ends with `last`.
+/// The datagrams that arrive at `socket`, up to and including the first that ends with `last`.
 fn received(socket: &UnixDatagram, last: &str) -> Vec<String> {
     socket.set_read_timeout(Some(support::PATIENCE)).unwrap();
     let mut all: Vec<String> = Vec::new();

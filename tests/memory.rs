@@ -14,9 +14,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use support::{Host, tar};
 
-/// The limit in KiB for any image, archive or registry's answer, however hostile.
+/// The limit in KiB for hostile input of any kind.
 const HOSTILE_KIB: i64 = 64 << 10;
-/// The limit in KiB for an image of any size from a usual builder. README states it.
+/// The limit in KiB for an image of any size from a usual builder. README says "some 16 MB".
 const USUAL_KIB: i64 = 16 << 10;
 
 /// The result of a command, and its peak memory.
@@ -141,7 +141,8 @@ fn a_window_is_bounded_and_a_half_made_layer_is_removed() {
         let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
         import.within(USUAL_KIB).refused("a window of more than 128 MiB");
     }
-    // This frame has a window of 128 MiB, which the decoder allows, and uses 40 MiB of it.
+    // This frame states a window of 128 MiB, which is allowed. But the frame refers back 40 MiB,
+    // which is too far.
     let path = packed(&host, "used", &[&far, &far], &["zstd", "-qc", "-1", "--long=27"]);
     let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
     import.within(HOSTILE_KIB).refused("a window of more than 30 MiB");
@@ -153,7 +154,7 @@ fn a_window_is_bounded_and_a_half_made_layer_is_removed() {
 fn real_windows_are_decoded() {
     let host = Host::new();
     let (zeros, near) = (vec![0; 64 << 20], noise(2, 14 << 20));
-    // For a layer of unknown length, a builder's best level states its largest window.
+    // For input of unknown length, level 22 of zstd states a window of 128 MiB.
     let program = ["zstd", "-qc", "--ultra", "-22"];
     let path = packed(&host, "claims", &[&zeros], &program);
     measure(&host, ["import", path.to_str().unwrap(), "claims"]).within(HOSTILE_KIB).succeeds();
@@ -216,7 +217,7 @@ fn archive(host: &Host, members: &[(&str, &str)]) -> PathBuf {
     host.file("archive.tar", tar)
 }
 
-/// The largest document that is read, in bytes.
+/// The largest JSON document of an image that is read, in bytes.
 const DOCUMENT: usize = 8 << 20;
 
 fn objects(count: usize) -> String {
@@ -249,7 +250,7 @@ fn documents_that_become_too_large_are_refused() {
 
 #[test]
 fn the_largest_config() {
-    // The most values, the most fields and the longest string that are allowed.
+    // These configs are near the limits for values, for fields and for the length of a string.
     let fields: Vec<String> = (0..1 << 16).map(|at| format!(r#""k{at}":"v{at}""#)).collect();
     let labels = format!(r#""Labels":{{{}}}"#, fields.join(","));
     let long = format!(r#""Labels":{{"k":"{}"}}"#, "v".repeat(DOCUMENT - 100));
@@ -319,12 +320,12 @@ fn memory_that_the_kernel_refuses_is_one_line() {
     let mut command = Command::new("prlimit");
     command.arg("--as=40000000").arg(import.get_program()).args(import.get_args());
     measure_command(&host, &command, args.join(" ")).within(HOSTILE_KIB).refused("out of memory");
-    // This failure counts as a kill: the next command that unpacks removes the leftover.
+    // As after a kill, the failed command leaves files. The next command that unpacks removes them.
     host.mydocker(args);
     assert!(half_made(&host).is_empty());
 }
 
-/// PAX records of 1 MiB, the maximum for one header.
+/// PAX records of at most 1 MiB together, which is the maximum for one header.
 fn records(record: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for at in 0.. {
@@ -351,7 +352,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
     let attributes = records(|at| format!("SCHILY.xattr.user.{at:07}=\n"));
     let long = "n".repeat(1 << 20);
     let sparse = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=0\n";
-    // The map has empty pieces of four bytes each, up to the limit and far beyond it.
+    // The map of this sparse file has `pieces` empty pieces, which take four bytes each.
     let mapped = |pieces: usize| {
         let mut map = format!("{pieces}\n{}", "0\n0\n".repeat(pieces)).into_bytes();
         map.resize(map.len().next_multiple_of(512), 0);

@@ -1,7 +1,7 @@
 //! `-v`, `--mount`, `--tmpfs` and `--read-only`: files of the host, of volumes and of images in a
 //! container.
 //!
-//! A test writes on one side and reads on the other. Attacks on mount targets are in
+//! `--volumes-from` and volumes with options are tested here too. Attacks on mount targets are in
 //! `tests/escapes/mounts.rs`.
 
 mod support;
@@ -95,7 +95,7 @@ fn an_empty_volume_is_filled_from_the_image() {
     host.shell(&["-v", "etc:/e"], "ls /e/mine /e/passwd").stdout("/e/mine\n/e/passwd\n");
     host.shell(&["--mount", "type=volume,src=bare,dst=/etc,volume-nocopy"], "ls /etc/passwd")
         .exits(1);
-    // The volume also gets the owner and the mode of the directory.
+    // The volume also gets the owner and the mode of the image's directory.
     host.shell(&["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
 }
 
@@ -126,8 +126,8 @@ fn filling_a_volume_keeps_the_files_of_a_container() {
     host.mydocker(["exec", "a"].iter().chain(&look)).stdout("one\ntwo\n750 3:4\n");
     assert_eq!(std::fs::metadata(&data).unwrap().ino(), before);
     host.mydocker(["run", "--rm", "-v", "v:/d", "full", "cat", "/d/mine"]).stdout("mine\n");
-    // Here the move of the filled directory was cut short after the first rename, and then a
-    // container made a file.
+    // This volume is as after a kill: the copy in `_data.filled` is complete, but its files are not
+    // in `_data` yet. Then a container has made the file `a`.
     let (volume, cut) = (host.state_root().join("volumes/w"), "echo a; cat /d/a /d/b; ls /d");
     for (place, file, text) in [
         ("_data", "a", "container's\n"),
@@ -144,7 +144,7 @@ fn filling_a_volume_keeps_the_files_of_a_container() {
     host.mydocker(["run", "--rm", "-v", "w:/d", "full", "sh", "-c", cut])
         .stdout("a\ncontainer's\nrest\na\nb\n");
     assert!(!volume.join("_data.filled").exists() && !volume.join("_data.filling").exists());
-    // Here the copy was cut short before the move, so the copy is made again.
+    // Here the copy in `_data.filling` is not complete, so the copy is made again.
     host.mydocker(["volume", "create", "x"]);
     let half = host.state_root().join("volumes/x/_data.filling");
     std::fs::create_dir(&half).unwrap();
@@ -333,7 +333,7 @@ fn mounts_of_a_containers_root_are_not_visible_on_the_host() {
     assert!(host.is_running("c"));
 }
 
-/// A tmpfs on `dir` that is a shared mount of the host. Dropping this unmounts it.
+/// A tmpfs on `dir` that is a shared mount of the host. Dropping the value unmounts the tmpfs.
 struct Shared {
     dir: std::path::PathBuf,
 }
@@ -350,7 +350,7 @@ impl Shared {
         Shared { dir }
     }
 
-    /// Mounts another tmpfs below this one, with a file in it.
+    /// Mounts another tmpfs on the directory `name` of this one, and makes a file in the new tmpfs.
     fn mount_below(&self, name: &str) {
         let dir = self.dir.join(name);
         let flags = rustix::mount::MountFlags::empty();
@@ -501,7 +501,7 @@ fn volumes_from_another_container_outlive_it() {
     };
     from("a").stdout("1\n2\n3\nwrote\n");
     from("a:ro").exits(1).stdout("1\n2\n3\n").stderr_has("Read-only");
-    // As in Docker, the last of several containers provides the mount at this path.
+    // As in Docker, the last `--volumes-from` provides the mount on /n, which both containers have.
     host.mydocker(["create", "--name", "c", "-v", "other:/n", "bb", "true"]);
     for (first, last, there) in [("c", "a", "f\nx\n"), ("a", "c", "")] {
         let both = ["run", "--rm", "--network", "none", "--volumes-from", first];
@@ -511,7 +511,7 @@ fn volumes_from_another_container_outlive_it() {
     }
     host.mydocker(["rm", "c"]);
     host.mydocker(["volume", "rm", "other"]);
-    // The container's own mount takes precedence at the same path.
+    // A mount of the new container takes precedence at the same path.
     let own = ["run", "--rm", "--network", "none", "--volumes-from", "a", "--tmpfs", "/n"];
     host.mydocker([&own[..], &["bb", "ls", "/n"]].concat()).stdout("");
     let keep = ["create", "--name", "b", "--network", "none", "--volumes-from", "a"];
@@ -632,7 +632,7 @@ fn removing_a_volume_keeps_files_that_are_mounted_on_it() {
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(disk.join("kept").exists(), "{stderr}");
     assert!(stderr.contains("unmount it first"), "{stderr}");
-    // The volume still exists, and is not hidden by a half removal.
+    // The volume still exists: the failed removal has not hidden it.
     host.mydocker(["volume", "ls", "-q"]).stdout("v\n");
     host.mydocker(["volume", "rm", "v"]);
 }
@@ -656,7 +656,7 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     };
     create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
     create("served", &["type=none", &format!("device={served}"), "o=bind,ro"]);
-    // As in Docker, a second call with the same options has no effect.
+    // As in Docker, a second `volume create` with the same options has no effect.
     create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
     create("fast", &["type=tmpfs", "device=tmpfs"]).exits(1).stderr_has("other options");
     host.mydocker(["volume", "inspect", "-f", "{{.Options.o}} {{.Driver}}", "fast"])
@@ -695,7 +695,7 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     host.mydocker(["volume", "rm", "fast"]).exits(1).stderr_has("in use by container b");
     host.mydocker(["stop", "-t", "0", "b"]);
     assert!(mounted_volumes(&host).is_empty());
-    // For a stopped container, the volume is mounted only during the command.
+    // For a stopped container, the volume is mounted only while `cp` runs.
     host.mydocker(["cp", "b:/served/page", "-"]).stdout_has("served");
     assert!(mounted_volumes(&host).is_empty());
     host.mydocker(["start", "b"]);

@@ -1,5 +1,5 @@
-//! Networks: bridges, addresses and names. Each test runs on its own machine (`support::machine`),
-//! or uses networks that no other test uses.
+//! Networks: bridges, addresses and names. Nearly all tests run on their own machine
+//! (`support::machine`).
 //!
 //! Published ports are in `tests/network_ports.rs`, and the options of networks and interfaces in
 //! `tests/network_options.rs`.
@@ -48,7 +48,7 @@ fn the_default_network_exists_without_being_created() {
     assert_eq!(by_name, address(&host, "a"));
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", &address(&host, "b")]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // Only networks that a user has made resolve names.
+    // Only networks that a user has made resolve the names of containers.
     host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
     for name in ["bridge", "mydocker0", "host", "none"] {
         host.mydocker(["network", "rm", name]).exits(1).stderr_has("always exists");
@@ -289,7 +289,7 @@ fn a_taken_subnet_is_refused_and_its_network_named() {
     create("10.1.1/24").exits(1).stderr_has("bad subnet '10.1.1/24'");
     host.mydocker(["network", "create", "one"]).exits(1).stderr_has("network one already exists");
     host.mydocker(["network", "create", "host"]).exits(1).stderr_has("the name is reserved");
-    // A free subnet is chosen.
+    // Without --subnet, mydocker chooses a free subnet.
     host.mydocker(["network", "create", "three"]);
     host.idle("a", &["--net", "three"]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
@@ -350,13 +350,13 @@ fn host_names_and_short_ids_are_known_on_a_network_but_container_names_count_mor
     host.mydocker(["rename", "etcd-0", "other"]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", "other"]);
     assert_eq!(own("a"), address(&host, "a"));
-    // A container that joins the network namespace gets the host name too.
+    // A container that joins the network namespace of `b` also gets the host name of `b`.
     let joined = ["run", "--rm", "--net", "container:b", "bb", "sh", "-c"];
     host.mydocker(
         joined.iter().chain(&["hostname; hostname -i; echo $HOSTNAME; cat /etc/hostname"]),
     )
     .stdout(&format!("etcd-0\n{}\netcd-0\netcd-0\n", address(&host, "b")));
-    // So does a container that joins the namespace through a second container.
+    // A container that joins this namespace through a second container gets this host name too.
     host.idle("through", &["--net", "container:b"]);
     host.mydocker(["run", "--rm", "--net", "container:through", "bb", "cat", "/etc/hostname"])
         .stdout("etcd-0\n");
@@ -365,8 +365,8 @@ fn host_names_and_short_ids_are_known_on_a_network_but_container_names_count_mor
         .stderr_has("--hostname can't be set with --network container:NAME");
 }
 
-/// What `mydocker ARGS` prints on stdout and stderr, on a host with this resolv.conf. Unless
-/// `upstream` is empty, it is the content of systemd-resolved's own resolv.conf.
+/// What `mydocker ARGS` prints on stdout and stderr, on a host with this resolv.conf. If `upstream`
+/// is not empty, the host also has a resolv.conf of systemd-resolved with this content.
 fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -> (String, String) {
     let file = host.file("host-resolv.conf", resolv_conf);
     let script = format!(
@@ -407,7 +407,7 @@ fn containers_of_a_host_with_a_local_resolver_have_name_servers() {
     let silent = |text: &str| (text.to_owned(), String::new());
     let by = |resolv_conf, upstream| resolving_by(&host, resolv_conf, upstream, &run);
     assert_eq!(by(stub, upstream), silent("nameserver 192.0.2.53\nsearch lan\n"));
-    // The public name servers are used, and reported once.
+    // Without other name servers, containers use the public ones, and mydocker reports this once.
     let (found, printed) = by(stub, "");
     assert_eq!(found, "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n");
     assert!(
@@ -574,7 +574,7 @@ fn networks_cannot_reach_each_other(host: Host) {
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "a");
     host.mydocker(["exec", "b", "ping", "-c1", "-W1", "10.1.0.2"]).exits(1);
     assert_eq!(host.fetch_within("b", "10.1.0.2", 80), "");
-    // The port that `a` publishes does not answer at the other network's gateway either.
+    // For `b`, the port that `a` publishes does not answer at the gateway of `one` either.
     assert_eq!(host.fetch_within("b", "10.1.0.1", 8080), "");
     // Packets from outside only reach published ports.
     host.machine().run(Side::Outside, &["ip", "route", "add", "10.1.0.0/24", "via", MACHINE]);
@@ -595,7 +595,7 @@ fn an_internal_network_has_no_way_out(host: Host) {
     // A route that the container adds itself does not help.
     let escape = ["run", "--rm", "--cap-add", "NET_ADMIN", "--net", "in", "bb", "sh", "-c"];
     let script = format!("ip route add default via 10.1.0.1 && ! ping -c1 -W1 {OUTSIDE}");
-    // The neighbour counts packets from the container: not even one without an answer arrives.
+    // The machine outside counts the packets from the container that arrive, answered or not.
     let count = "nft add table ip seen; \
                  nft add chain ip seen input { type filter hook input priority 0 \\; }; \
                  nft add rule ip seen input ip saddr 10.1.0.0/24 counter";
@@ -619,7 +619,7 @@ fn addresses_are_released_however_a_container_ends() {
     host.mydocker(["run", "--rm", "--net", "n", "bb", "true"])
         .exits(125)
         .stderr_has("network n has no free address left in 10.1.0.0/29");
-    // A killed monitor does not release its container's address.
+    // A killed monitor does not release its container's address. The next command does.
     let (monitor, lost) = (host.monitor("c"), address(&host, "c"));
     host.kill(monitor);
     let given = host.mydocker(["run", "--rm", "--net", "n", "bb", "ip", "addr"]).text();
@@ -793,7 +793,8 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
         assert!(!succeeds(&["network", verb, network, "c"], &killing), "{verb} {network}");
     };
     let interfaces = || host.mydocker(["exec", "c", "ls", "/sys/class/net"]).text();
-    // The link exists but the record lacks the network: `disconnect` removes the link.
+    // After this kill, the link exists but the record lacks the network. `disconnect` removes the
+    // link.
     killed("connect", "two");
     assert_eq!(interfaces(), "eth0\neth1\nlo");
     mydocker(&["network", "disconnect", "two", "c"]);
@@ -805,8 +806,8 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     killed("connect", "two");
     mydocker(&["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");
-    // The network to which the ports lead is disconnected: the next change leads the ports to the
-    // other network.
+    // The ports lead to the network `one`. After a kill of its disconnection, the next `disconnect`
+    // leads the ports to the other network.
     killed("disconnect", "one");
     assert_eq!(interfaces(), "eth1\nlo");
     mydocker(&["network", "disconnect", "one", "c"]);
@@ -853,7 +854,7 @@ by_each_firewall!(half_made_rules_are_found_and_repaired);
 
 fn half_made_rules_are_found_and_repaired(host: Host) {
     host.mydocker(["run", "--rm", "bb", "true"]);
-    // Write the state file as it is during a change of the rules.
+    // Write the state file as it is while mydocker makes all rules again.
     let path = host.run_root().join("firewall.json");
     let noted = std::fs::read_to_string(&path).unwrap();
     let maker = format!("\"backend\":\"{}\"", host.firewall.unwrap());
@@ -977,7 +978,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
     host.mydocker(["network", "connect", "--alias", "see", "lan", "c"]);
     assert_eq!(interfaces("c"), "eth0\neth1\nlo");
     assert!(host.machine().pings(Side::Outside, "203.0.113.129"));
-    // After a restart the container has both interfaces, and the port leads to the bridge.
+    // After a restart the container has both interfaces, and its port is published.
     host.mydocker(["restart", "-t", "0", "c"]);
     assert_eq!(interfaces("c"), "eth0\neth1\nlo");
     host.mydocker(["port", "c"]).stdout("80/tcp -> 0.0.0.0:8080\n");
@@ -1046,14 +1047,14 @@ fn macvlan_and_ipvlan_networks_have_modes_and_parents() {
     let parent = host.machine().run(Side::Here, &["ip", "link", "show", "wire0"]);
     assert!(parent.contains(&shown), "{shown} is not the MAC address of {parent}");
     host.mydocker(["network", "rm", "alone"]);
-    // An internal network has no route outside.
+    // An internal network has no default route.
     create("-d macvlan -o parent=wire0 --internal inside");
     let routes = host.mydocker(["run", "--rm", "--net", "inside", "bb", "ip", "route"]).text();
     assert!(!routes.contains("default"), "{routes}");
     create("-d macvlan -o parent=wire0 beside");
     host.mydocker(["run", "--rm", "--net", "beside", "bb", "true"]);
     host.mydocker(["network", "prune", "-f"]);
-    // A network without a parent gets a dummy interface, which is removed with the network.
+    // A macvlan network without `-o parent` gets a dummy link, which is removed with the network.
     let links = || host.machine().run(Side::Here, &["ip", "-o", "link"]);
     let has_dummies =
         host.machine().succeeds(Side::Here, &["ip", "link", "add", "d", "type", "dummy"]);
@@ -1121,15 +1122,15 @@ fn a_container_is_named_with_a_slash_and_never_finds_itself() {
     run("--pid container:/db").exits(0);
     run("--depends-on /db").exits(0);
     host.mydocker(["run", "--rm", "--link", "/db", "bb", "grep", "-w", "db", "/etc/hosts"]);
-    // A container can't use its own name.
+    // A container can't refer to itself by its name.
     for flag in ["--volumes-from me", "--link me", "--pid container:me"] {
         run(&format!("--name me {flag}")).refused("no such container");
     }
     for own in ["me", "/me"] {
         run(&format!("--name me --net container:{own}")).refused("cannot join own network");
     }
-    // Nor does it find itself by the first digit of its id. The id is random, so try each digit
-    // several times, except the first digit of the id of `db`.
+    // A container can't refer to itself by the first digit of its id either. The id is random, so
+    // try each digit several times, except the first digit of the id of `db`.
     let taken = host.inspect("db", "{{.Id}}");
     for digit in "0123456789abcdef".chars().filter(|&digit| !taken.starts_with(digit)) {
         for _ in 0..4 {

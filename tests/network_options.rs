@@ -58,7 +58,7 @@ fn an_interface_has_the_users_name_sysctls_and_addresses() {
     shown("wan").stdout_has("169.254.7.8/16");
     shown("eth0").stdout_has("fe80::99/64");
     assert_eq!(sysctl("wan", "arp_announce"), "2");
-    // Two containers reach each other at these addresses too.
+    // Two containers reach each other at link-local addresses.
     host.mydocker([
         "run",
         "--rm",
@@ -93,7 +93,7 @@ fn a_link_is_a_name_that_only_one_container_knows() {
     finds("other", "database").exits(1);
     let links = "{{json .NetworkSettings.Networks.n.Links}}";
     assert_eq!(host.inspect("web", links), "[\"db:database\",\"other:other\"]");
-    // The name follows the other container to a new address, and survives a restart.
+    // The link leads to the new address of `db`, and survives a restart of `web`.
     host.mydocker(["network", "disconnect", "n", "db"]);
     host.mydocker(["network", "connect", "--ip", "10.1.0.77", "n", "db"]);
     finds("web", "database").stdout_has("10.1.0.77");
@@ -133,7 +133,7 @@ fn networks_with_chosen_bridge_names_cannot_reach_each_other(host: Host) {
         assert!(!pings(from, to), "{from} reaches {to}");
     }
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // The container's own loopback does not lead to the published port of the host's.
+    // In a container, 127.0.0.1 does not lead to a port that is published on the host's 127.0.0.1.
     assert_eq!(host.fetch_within("b", "127.0.0.1", 8080), "");
 
     let bridge = option("bridge.name", "two0");

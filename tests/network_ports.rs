@@ -1,8 +1,9 @@
 //! Tests published ports from each place where they must answer, and the firewall's rules. Many
 //! tests run with each back end. Each test runs on its own machine (`support::machine`).
 //!
-//! A port must answer on loopback, on the host's addresses, from another machine and from the
-//! container itself. `tests/network.rs` and `tests/network_options.rs` test networks.
+//! A port that is not bound to one address must answer on loopback, on the host's addresses, from
+//! another machine and from the container itself. `tests/network.rs` and `tests/network_options.rs`
+//! test networks.
 
 mod support;
 
@@ -95,7 +96,7 @@ fn rules_that_were_flushed_are_restored(host: Host) {
     host.mydocker(["network", "reload"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
     host.flush_rules();
-    // The next start makes all rules again, even of a container that publishes no port.
+    // The next start makes all rules again, even if the new container publishes no port.
     host.mydocker(["run", "--rm", "bb", "true"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
     // Each rule exists only once, whichever command made it.
@@ -162,7 +163,7 @@ fn port_rules_are_those_that_iptables_makes() {
     host.mydocker(["network", "reload"]);
     let mut by_the_tool = rules();
     assert_eq!(sorted(by_the_tool.clone()), sorted(made.clone()));
-    // mydocker deletes a rule that the tool has made, and the tool deletes a rule of mydocker.
+    // mydocker deletes rules that iptables has made, and iptables deletes a rule of mydocker.
     host.mydocker(["rm", "-f", "web"]);
     by_the_tool.retain(|rule| rule.contains("--dport 9000"));
     assert_eq!(rules(), by_the_tool);
@@ -171,7 +172,7 @@ fn port_rules_are_those_that_iptables_makes() {
     let delete = rule.replace("-A", "iptables -t nat -D");
     host.machine().run(Side::Here, &delete.split(' ').collect::<Vec<_>>());
     assert_eq!(rules(), by_the_tool);
-    // Because a rule is missing, mydocker makes all rules again. The other container has its rule.
+    // Because a rule is missing, mydocker makes all rules again. `other` then has its rules.
     host.mydocker(["rm", "-f", "web"]);
     assert_eq!(sorted(rules()), sorted(by_the_tool));
 }
@@ -351,8 +352,8 @@ fn another_back_end_replaces_all_rules() {
         host.firewall = Some(other);
         assert_eq!(host.rules(), [""; 0], "{next} left something of {other}");
     }
-    // Without --firewall the back end stays. The removal of a container removes its rules whatever
-    // the flag is.
+    // Without MYDOCKER_FIREWALL the back end stays. The removal of a container removes its rules
+    // even if the variable names another back end.
     host.firewall = None;
     host.mydocker(["run", "--rm", "bb", "true"]);
     assert_eq!((by(&mut host, "iptables"), by(&mut host, "nftables")), (1, 0));
@@ -495,7 +496,7 @@ fn a_change_of_ports_that_fails_changes_nothing() {
     host.mydocker(["update", "--publish-add", "80", "bare"]).exits(1).stderr_has("--net none");
     host.mydocker(["update", "--publish-add", "x", "web"]).exits(125).stderr_has("bad port");
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // The record, which is written last, can't be written.
+    // The ports are changed before the record, which can't be written here.
     let dir = host.state_root().join("containers").join(host.inspect("web", "{{.Id}}"));
     let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
     let update = host.command(["update", "--publish-rm", "80", "--publish-add", "8081:80", "web"]);
@@ -521,8 +522,7 @@ fn a_change_of_ports_that_was_killed_is_undone() {
     let update =
         host.command(["update", "--publish-rm", "8080:80", "--publish-add", "81:80", "web"]);
     let mut kills = 0;
-    // Kill the command before each of these calls in turn: every change of the host needs one of
-    // them.
+    // Kill the command before each of these calls in turn. The changes on the host use these calls.
     for calls in ["sendmsg,sendto", "rename,renameat,renameat2", "fork,vfork,clone,clone3"] {
         for nth in 1.. {
             let mut strace = std::process::Command::new("strace");
@@ -538,8 +538,7 @@ fn a_change_of_ports_that_was_killed_is_undone() {
             kills += 1;
             let now = (host.inspect("web", record), host.rules());
             if now != former {
-                // The kill came after the record was written; then only removed ports were left to
-                // close.
+                // The kill came after the record was written, so the new ports stay.
                 host.mydocker(["port", "web"])
                     .stdout("80/tcp -> 0.0.0.0:8079\n80/tcp -> 0.0.0.0:81\n");
                 host.mydocker([
@@ -694,7 +693,7 @@ fn containers_cant_reach_the_hosts_loopback(host: Host) {
 /// Flushes the rules in several ways, as administrators, firewalld and ufw do. After each flush,
 /// calls `assert_safe` and makes the rules again.
 fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
-    // firewalld's reload flushes and deletes the chains of all tables of iptables; ufw does this
+    // firewalld's reload flushes and deletes chains in several tables of iptables. ufw does this
     // with the filter table only.
     let firewalld = "for table in filter nat mangle raw; do \
                      iptables -w -t $table -F; iptables -w -t $table -X; done";
@@ -708,7 +707,7 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
         firewalld,
         ufw,
     ] {
-        // Ignore errors, as firewalld and ufw do: a chain that is in use can't be deleted.
+        // Ignore errors: a chain that is in use can't be deleted.
         host.machine().run(Side::Here, &["sh", "-c", &format!("{{ {flush}; }} 2>&1; true")]);
         assert_safe(flush);
         host.mydocker(["network", "reload"]);
@@ -716,8 +715,8 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
     assert_safe("after the last reload");
 }
 
-/// Sends raw frames with datagrams to the host's 127.0.0.1 from a container, with up to three VLAN
-/// tags, and a last frame to the gateway. Returns the datagrams that arrived.
+/// Sends datagrams to the host's 127.0.0.1 from a container, in raw frames with up to three VLAN
+/// tags. A last datagram goes to the gateway. Returns the datagrams that arrived.
 fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
     const PORT: u16 = 7071;
     let of_network = |field: &str| {

@@ -1,4 +1,4 @@
-//! Scenarios with real programs, as a second machine sees them, with each firewall.
+//! Scenarios with real programs, as this machine and a second machine see them, with each firewall.
 //!
 //! A network namespace plays the second machine. Single rules of the firewall are tested in
 //! `tests/network_ports.rs`.

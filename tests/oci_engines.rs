@@ -1,10 +1,10 @@
-//! Engines with mydocker as their OCI runtime: Podman, Docker and containerd from Debian's
-//! packages, driven by their usual clients; containerd also by the Kubernetes interface (CRI). The
-//! state of each, and the socket of a daemon, are in the test's directory. Docker and containerd
-//! run in the test's own network namespace.
+//! Podman, Docker and containerd with mydocker as their OCI runtime. The engines are from Debian's
+//! packages. Their usual clients drive them, and the Kubernetes interface (CRI) also drives
+//! containerd. The state of each engine, and the sockets of the daemons, are in the test's
+//! directory. Docker and containerd run in the test's own network namespace.
 //!
-//! Not tested here: a kubelet and k3s, which Debian does not have; CRI's streams; cgroups by
-//! systemd, which `tests/host` tests with systemd as PID 1.
+//! Not tested here are a kubelet, k3s and CRI's streams. `tests/host` tests cgroups by systemd,
+//! with systemd as PID 1.
 
 mod support;
 
@@ -59,7 +59,7 @@ impl Podman {
         command
     }
 
-    /// A call with IDs for `--userns auto`. Podman reads them only from /etc/subuid and
+    /// A call with IDs for `--userns auto`. Podman reads these IDs from /etc/subuid and
     /// /etc/subgid.
     fn call_with_ids(&self, args: &[&str]) -> Done {
         let podman = self.command(args);
@@ -177,7 +177,7 @@ fn podman_checks_health_and_attaches_a_terminal() {
     terminal.type_in("echo $((40+2))\r");
     terminal.expect("42");
     terminal.type_in("exit 3\r");
-    // This version of Podman loses the exit status with every runtime.
+    // Ignore the status of `podman attach`, which may not be the status of the container.
     terminal.wait();
     podman.call(&["wait", "t"]).stdout("3\n");
 }
@@ -496,7 +496,7 @@ impl Kubernetes {
         (pod, id, on_node)
     }
 
-    /// Creates and starts a container in a pod. Returns its id.
+    /// Creates and starts a container in a pod. Returns the container's id.
     fn container(&self, pod: &(Message, String, bool), name: &str, script: &str) -> String {
         let config = cri::container(name, script, pod.2);
         let request = Message::default().text(1, &pod.1).with(2, config).with(3, pod.0.clone());
@@ -550,7 +550,7 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     let limit = kubernetes.exec(&first, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes").0;
     assert_eq!(limit, "134217728\n");
     let log = kubernetes.containerd.host.scratch().join("logs/first.log");
-    // containerd reads the two streams one by one, so their lines may come in either order.
+    // containerd reads the two streams separately, so their lines may come in either order.
     let lines_of = |stream: &str| -> Vec<String> {
         let text = std::fs::read_to_string(&log).unwrap();
         // Each line is "TIME STREAM TAG TEXT".

@@ -180,7 +180,7 @@ fn apply(tree: &mut BTreeMap<String, Node>, layer: &BTreeMap<String, Node>) {
     }
 }
 
-/// Adds a line for each entry to `lines`.
+/// For each entry of `tree`, adds a line to `lines`.
 fn listed(tree: &BTreeMap<String, Node>, above: &str, lines: &mut Vec<String>) {
     for (name, node) in tree {
         let path = format!("{above}/{name}");

@@ -1,7 +1,9 @@
-//! Compares the output of `--format` with Docker's: the same containers, image, network and volume
-//! in Docker 20.10 and in mydocker, the same command lines, and the same output. Ids, times, sizes
-//! and paths are normalised, because they may differ. `oracle/formats` lists the formats.
-//! `oracle/differences` lists those with another output, and the reasons.
+//! Compares the output of `--format` in Docker 20.10 and in mydocker. Both programs have the same
+//! containers, image, network and volumes, and get the same command lines. Ids, times, sizes and
+//! paths are normalised, because they may differ.
+//!
+//! `oracle/formats` lists the formats. `oracle/differences` lists the formats whose output differs,
+//! and the reasons.
 
 mod oracle {
     mod events;
@@ -17,11 +19,11 @@ use support::dockerd::Dockerd;
 /// Lines `= COMMAND`, each followed by its formats, one per line.
 const FORMATS: &str = include_str!("oracle/formats");
 
-/// The formats with another output, in the same form, after lines `# REASON`. A reason that starts
-/// with "missing" means that the difference is still to be removed.
+/// The formats whose output differs, in the form of `FORMATS`, after lines `# REASON`. A reason
+/// that starts with "missing" means that the difference is still to be removed.
 const DIFFERENCES: &str = include_str!("oracle/differences");
 
-/// The commands that make the compared objects in both programs.
+/// The commands that make the compared containers, network and volumes in both programs.
 const SETUP: &[&str] = &[
     "network create --subnet 10.77.0.0/24 --label a=1 net1",
     "volume create --label a=1 vol1",
@@ -104,7 +106,7 @@ fn formats_print_the_same_as_docker() {
         cases.iter().any(|other| (other.command, other.format) == (case.command, case.format))
     };
     assert!(differences.iter().all(known), "oracle/differences has a format that is not compared");
-    // println would not work: cargo hides its output for a test that passes.
+    // println! would not work: the test harness hides its output if the test passes.
     let _ = writeln!(
         std::io::stderr(),
         "{} formats: {same} print the same as Docker, {justified} differ for a reason, {missing} are \
@@ -167,7 +169,8 @@ fn outcome(mut command: std::process::Command, root: &str) -> Outcome {
     if !succeeded {
         // Docker also prints output from before the error.
         text.clear();
-        // Compare from the template's name on. The text before it differs between the programs.
+        // Compare from the template's name on. The text before the name differs between the
+        // programs.
         let stderr = String::from_utf8_lossy(&done.stderr);
         let at = stderr.rfind("template: ").unwrap_or(0);
         text.push_str(stderr[at..].trim());

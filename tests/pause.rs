@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use support::{Host, eventually};
 
-/// A container `c` that counts in `/n`.
+/// A host with a container `c` that counts in its file `/n`.
 fn counting(flags: &[&str]) -> Host {
     let host = Host::with_busybox();
     let script = "i=0; while :; do i=$((i+1)); echo $i >/n.new; mv /n.new /n; done";
@@ -62,7 +62,7 @@ fn processes_in_cgroups_that_the_container_made_are_paused_too() {
     for cgroup in support::cgroups(&format!("mydocker/{id}")) {
         let inner = cgroup.join("inner");
         std::fs::create_dir(&inner).unwrap();
-        // A new cpuset has neither CPUs nor memory nodes.
+        // In cgroup v1, a new cpuset has neither CPUs nor memory nodes.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(value) = std::fs::read(cgroup.join(file)) {
                 std::fs::write(inner.join(file), value).unwrap();
@@ -141,7 +141,7 @@ fn top_lists_the_processes() {
     let printed = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
     printed.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
-    // Options of ps follow the name. Helper processes of `exec` are not listed.
+    // Options of ps follow the container's name. Helper processes of `exec` are not listed.
     let exec = host.background(["exec", "c", "sleep", "1003"]);
     eventually("exec runs", || host.mydocker(["top", "c"]).text().contains("sleep 1003"));
     host.mydocker(["top", "c", "aux"]).stdout_has("%CPU").stdout_has("sleep 1001");
@@ -159,7 +159,7 @@ fn top_lists_the_processes() {
         bare
     });
     bare.stderr_has("this host has no ps").stdout_has("CMD").stdout_has("sleep 1002");
-    // Each process of `exec` has an id, which events contain too.
+    // The process of `exec` has an id, and `events` prints this id too.
     let ids = host.inspect("c", "{{range .ExecIDs}}{{.}} {{end}}");
     assert_eq!(ids.trim().len(), 64, "{ids}");
     host.mydocker(["events", "--since", "0", "--until", "0s"]).stdout_has(ids.trim());
@@ -261,7 +261,7 @@ fn a_paused_container_is_neither_started_nor_attached_to() {
     host.mydocker(["rm", "-f", "c"]);
 }
 
-/// Processes that fork and exit all the time are paused too, and lose no fork when they continue.
+/// Pauses processes that fork and exit all the time. No fork may fail because of a pause.
 #[test]
 fn a_paused_fork_storm_stops_and_continues() {
     let host = Host::with_busybox();

@@ -1,7 +1,7 @@
 //! The command of `run` as a process: its environment, directory, arguments, limits and signals.
 //!
-//! The command prints what it finds, and the test compares this with Docker's rules. Users are in
-//! `tests/users.rs`, limits of cgroups in `tests/limits.rs`.
+//! In many tests the command prints its own settings, and the test compares the output. Users are
+//! in `tests/users.rs`, limits of cgroups in `tests/limits.rs`.
 
 mod support;
 
@@ -128,8 +128,8 @@ fn signals_have_their_defaults_and_none_is_blocked() {
     host.shell(&["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
 }
 
-/// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all signals blocked,
-/// files of at most 4 KiB, low limits, low priority, one CPU, no address randomisation and others.
+/// Makes `command` inherit unusual settings, such as an ignored SIGCHLD, blocked signals, a limit
+/// of 4 KiB per file, a low priority, a single CPU and no address randomisation.
 fn left_by_a_bad_caller(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let leave = || {
@@ -309,8 +309,8 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     };
     std::fs::write(scratch.join("env"), b"FILED=\xfe\xff\n").unwrap();
     let env_file = scratch.join("env").into_os_string().into_encoded_bytes();
-    // mydocker encodes the byte 0xff as this character (`src/raw.rs`). A user's own such character
-    // is also passed unchanged.
+    // mydocker stores the byte 0xff as the character U+10FFFF (`src/raw.rs`). If a user passes the
+    // character U+10FFFF itself, it stays unchanged too.
     let stand_in = "\u{10ffff}";
     let mut run = host.command(bytes([
         b"run",
@@ -362,7 +362,7 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
         b"printf '%s' $E \xff; ls",
     ]);
     assert_eq!(host.mydocker(exec).bytes(), b"\xfd\xfffile\n");
-    // cp works in both directions, with directories, files and streams.
+    // `cp` copies files, directories and tar streams with names that are not UTF-8.
     host.mydocker(bytes([b"cp", &named("", b""), b"c:/tmp"]));
     host.mydocker(bytes([b"exec", b"c", b"cat", b"/tmp/caf\xe9/file"])).stdout("in it\n");
     host.mydocker(bytes([b"cp", b"c:/tmp/caf\xe9/file", &named("", b"/b\xff")]));
@@ -372,12 +372,12 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     assert!(tar.windows(5).any(|window| window == b"caf\xe9/"));
     let mut relative = host.command(bytes([b"cp", b"file", b"c:/from-here"]));
     assert!(relative.current_dir(&dir).status().unwrap().success());
-    // Commands write and read files with such names.
+    // Commands write and read files whose names are not UTF-8.
     host.mydocker(bytes([b"save", b"-o", &named("", b"/s\xff.tar"), b"bb"]));
     host.mydocker(bytes([b"load", b"-i", &named("", b"/s\xff.tar")])).stdout_has("bb:latest");
     host.mydocker(bytes([b"create", b"--cidfile", &named("", b"/id\xff"), b"bb", b"true"]));
     assert!(std::fs::exists(bytes([&named("", b"/id\xff")])[0].clone()).unwrap());
-    // In printed text, as in JSON, the bytes become escapes.
+    // `inspect`, `ps`, `diff` and error messages print bytes that are not UTF-8 as escapes.
     let inspected = host.mydocker(["inspect", "c"]).bytes();
     let inspected = String::from_utf8(inspected).expect("inspect writes UTF-8");
     assert!(inspected.contains("V=\\udcff\"") && inspected.contains("/w\\udce9\""), "{inspected}");
@@ -386,7 +386,7 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     host.mydocker(bytes([b"rm", b"no\xffsuch"])).exits(1).complains("no\\udcffsuch");
     host.mydocker(bytes([b"b\xff"])).refused("unknown command 'b\\udcff'");
     host.mydocker(bytes([b"tag", b"bb", b"b\xff"])).exits(1).complains("the character '\\udcff'");
-    // Other programs read an image's config and labels, which must be UTF-8.
+    // Other programs read labels and an image's config, so these must be UTF-8.
     host.mydocker(bytes([b"create", b"-l", b"a=\xff", b"bb"]))
         .refused("label '\\udcff' is not UTF-8");
     host.mydocker(["commit", "c", "new"]).refused("is not UTF-8");

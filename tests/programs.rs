@@ -1,8 +1,9 @@
-//! The Makefile names the packages that the tests, the demo and the benchmarks need. `make` runs
-//! them with a PATH that has the programs of these packages, of their dependencies and of Debian's
-//! required packages (`support/declared-programs`). This file tests that script, and uses it to
-//! look up the programs that the sources start by name. So a missing package is found before the
-//! test that needs it runs.
+//! The Makefile names the packages that the tests, the demo and the benchmarks need. The script
+//! `support/declared-programs` makes a directory with the programs of such packages, of their
+//! dependencies and of Debian's required packages, and `make` runs the tests with this directory as
+//! PATH. This file tests the script. It also looks up the programs that the sources start by name
+//! in such directories. So it finds a package that the Makefile lacks, even if this machine has the
+//! package.
 
 mod support;
 
@@ -14,8 +15,8 @@ use support::Host;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The Makefile's lists, each with the directories of its sources. `make test` also runs the unit
-/// tests.
+/// Lists of packages in the Makefile, each with the directories of the sources that need them.
+/// `src` is in the first list, because `make test` also runs the unit tests.
 const LISTS: [(&str, &[&str]); 3] = [
     ("test_packages", &["tests", "src"]),
     ("host_packages", &["tests/host"]),
@@ -81,8 +82,8 @@ fn each_program_that_is_started_by_name_belongs_to_a_declared_package() {
             let mut wanted: BTreeSet<&str> = quoted(&source, "Command::new(\"")
                 .filter(|program| !program.starts_with('/'))
                 .collect();
-            // The first word of a list may be a program. It counts as one if this machine has a
-            // program of this name.
+            // The first word of a list in a source counts as a program if this machine has a
+            // program of that name.
             let path = "/usr/sbin:/usr/bin:/sbin:/bin";
             let lists = quoted(&source, "&[\"").filter(|word| !commands.contains(word));
             wanted.extend(lists.filter(|word| has(path, word)));
@@ -94,7 +95,8 @@ fn each_program_that_is_started_by_name_belongs_to_a_declared_package() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Whether `file` is in a more specific directory of another list.
+/// Whether `file` is in a directory of another list, and this directory is below one of
+/// `directories`.
 fn is_of_another_list(file: &Path, directories: &[&str]) -> bool {
     let others = LISTS.iter().filter(|(_, of)| *of != directories).flat_map(|(_, of)| of.iter());
     others.into_iter().any(|other| {
@@ -112,8 +114,8 @@ fn a_program_of_a_package_left_out_is_not_found() {
     let without: Vec<_> = all.iter().filter(|package| *package != "nftables").cloned().collect();
     assert_eq!(without.len() + 1, all.len());
     assert!(!has_nft(&without), "nothing else brings nft");
-    // sh and tar are of required packages, conmon is of a dependency, and iptables-restore is a
-    // link to an alternative.
+    // sh and tar come from required packages, conmon comes from a dependency, and iptables-restore
+    // is a link to an alternative.
     let few = programs(&host, &["podman", "iptables"].map(str::to_owned));
     for (program, is_there) in [
         ("sh", true),

@@ -1,7 +1,7 @@
-//! The README says the same as the binary prints.
+//! The commands in the README's `console` blocks print what the README shows.
 //!
-//! A reader types what the README shows, so each command there must print the output shown. The
-//! test of other documents is `tests/docs.rs`.
+//! Other tests here check the README's table of commands, the completion scripts and the manual
+//! page. `tests/docs.rs` tests the other documents.
 
 mod support;
 
@@ -129,7 +129,7 @@ fn the_commands_of_the_chinese_readme_print_the_shown_output() {
     run_commands(&Host::on_machine(), include_str!("../README.zh-CN.md"));
 }
 
-/// The starts of README commands that this test can't run, each with the reason.
+/// The starts of the README's `sh` blocks, which are not run, each with the reason.
 const NOT_RUN: [(&str, &str); 4] = [
     ("make test ", "this test is a part of it; the others take long and have tests of their own"),
     ("mydocker pull alpine ", "registries of the Internet; tests/registry has its own"),
@@ -145,7 +145,8 @@ fn the_commands_of_the_readme_print_the_shown_output() {
     let missing: Vec<_> = unrun.iter().filter(|block| !listed(block)).collect();
     assert!(missing.is_empty() && unrun.len() == NOT_RUN.len(), "{missing:#?}");
     let host = Host::on_machine();
-    // These scripts take the place of the README's flask and redis, which take minutes to install.
+    // The images flask and redis get these scripts in place of the real programs, which take
+    // minutes to install.
     for (image, program) in [("flask", "python3"), ("redis", "redis-server")] {
         let script = format!(
             "printf '#!/bin/sh\\nexec sleep 1000\\n' >/bin/{program}; chmod 755 /bin/{program}"
@@ -177,8 +178,8 @@ while read -l line
 end <lines
 "#;
 
-/// zsh completes only on a terminal, which `zpty` makes. The script's `compadd`, which gets all
-/// candidates, prints those that fit the typed text.
+/// zsh completes only on a terminal, which `zpty` makes. The function `compadd` gets all
+/// candidates, and writes those that fit the typed text to the file `found`.
 const ZSH: &str = r#"
 zmodload zsh/zpty
 cat >init.zsh <<'INIT'
@@ -256,7 +257,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("exec ", &["awake"]),
         ("unpause ", &["frozen"]),
         ("start a", &["asleep"]),
-        // Only names are offered; fish's own script for Docker offers ids too.
+        // Only names are offered, no ids.
         ("start ", &["asleep"]),
         ("rm ", &["asleep"]),
         ("rm -f a", &["asleep", "awake"]),
@@ -291,7 +292,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("compose --project-n", &["--project-name"]),
     ];
     for (shell, status, pull, joined) in [
-        // bash completes only the part after `=` or `:`; the others complete the whole word.
+        // bash completes only the part after `=` or `:`; zsh and fish complete the whole word.
         ("bash", "paused", "always", "awake"),
         ("zsh", "status=paused", "--pull=always", "container:awake"),
         ("fish", "status=paused", "--pull=always", "container:awake"),

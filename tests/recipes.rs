@@ -1,9 +1,10 @@
 //! The files of `contrib/` and `examples/` do what their comments say.
 //!
-//! Each init file runs with the binary under test in place of `/usr/bin/mydocker`: its stop ends a
-//! container, and its start starts the container again. openrc-run's functions `ebegin` and `eend`
-//! are replaced by ones that print nothing. `tests/host` boots a machine with the inittab. The
-//! example scripts run with `mydocker` in the path, each on its own machine.
+//! The commands of each init file run with the binary under test in place of `/usr/bin/mydocker`:
+//! the stop command ends a container, and the start command starts it again. The functions `ebegin`
+//! and `eend` of openrc-run are replaced by functions that print nothing. `tests/host` boots a
+//! machine with the inittab. The example scripts run with `mydocker` in PATH, each on its own
+//! machine.
 
 mod support;
 
@@ -19,7 +20,8 @@ fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The text of a file of `contrib/`, with the path of the binary under test.
+/// The text of a file of `contrib/`, with the path of the binary under test in place of
+/// `/usr/bin/mydocker`.
 fn contrib(name: &str) -> String {
     const INSTALLED: &str = "/usr/bin/mydocker";
     let text = std::fs::read_to_string(project("contrib").join(name)).unwrap();
@@ -27,7 +29,7 @@ fn contrib(name: &str) -> String {
     text.replace(INSTALLED, support::MYDOCKER)
 }
 
-/// Adds the state directories of `host` to the environment of a command.
+/// Adds the state root and the run root of `host` to the environment of a command.
 fn with_roots(host: &Host, mut command: Command) -> Command {
     command.env("MYDOCKER_ROOT", host.state_root()).env("MYDOCKER_RUN_ROOT", host.run_root());
     command
@@ -41,7 +43,8 @@ fn succeeds(mut command: Command) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// Checks that `stop` ends a container with the restart policy always, and `start` starts it again.
+/// Checks that the script `stop` ends a container whose restart policy is `always`, and that the
+/// script `start` starts the container again.
 #[track_caller]
 fn stops_and_starts(start: &str, stop: &str) {
     let host = Host::with_busybox();
@@ -99,7 +102,7 @@ fn the_inittab_of_the_example_has_the_same_lines() {
     }
 }
 
-/// Runs an example's script on the machine of `host`, with `mydocker` in the path.
+/// Runs an example's script on the machine of `host`, with `mydocker` in PATH.
 #[track_caller]
 fn example(host: &Host, name: &str, arguments: &[&str]) -> String {
     let script = project("examples").join(name);

@@ -1,7 +1,7 @@
 //! Real root file systems: a directory, and Debian with a server.
 //!
-//! busybox is one static program, so it can't show that programs with libraries work. The
-//! tests of ordinary programs use debootstrap's Debian (`support::debian`).
+//! busybox is one static program, so it can't show that programs with libraries work. The tests of
+//! ordinary programs use debootstrap's Debian (`support/debian.rs`).
 
 mod support;
 
@@ -36,7 +36,7 @@ fn a_directory_can_be_the_root() {
     assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
 }
 
-/// Scripts look for the file /.dockerenv to find out whether they run in a container.
+/// Some scripts look for the file /.dockerenv to find out whether they run in a container.
 #[test]
 fn a_container_of_an_image_has_an_empty_dockerenv() {
     let host = Host::with_busybox();
@@ -48,7 +48,7 @@ fn a_container_of_an_image_has_an_empty_dockerenv() {
             [&["run", "--rm", "--net", "none", "--read-only", image], &stat[..]].concat(),
         )
         .stdout("regular empty file 755 0\n");
-        // As with Docker, the file is no change of the container, and `cp` finds it.
+        // As with Docker, `diff` does not list the file, and `cp` finds the file.
         host.mydocker(["create", "--name", image, image, "true"]);
         host.mydocker(["diff", image]).stdout("");
         host.mydocker(["cp", &format!("{image}:/.dockerenv"), "-"]).exits(0);

@@ -1,7 +1,7 @@
 //! `run`: a command in a new container, and its output and status.
 //!
-//! The tests follow the README: they call the binary and compare stdout, stderr and the exit
-//! status. Each area of flags has a file of its own.
+//! The tests call the binary and compare stdout, stderr and the exit status. Many flags have tests
+//! in other files, such as `mounts.rs` and `limits.rs`.
 
 mod support;
 
@@ -92,7 +92,7 @@ fn the_end_of_a_clients_input_ends_no_detached_container() {
     host.mydocker(["rm", "-f", "c"]).exits(0);
     first.wait().exits(137).stdout("one\ntwo\n");
     second.wait().exits(137).stdout("two\n");
-    // If `start -ai` has started the container, the container's input ends with this client's.
+    // With StdinOnce, the container's input ends with the input of `start -ai`.
     host.mydocker(["create", "-i", "--name", "d", "bb", "cat"]).exits(0);
     host.mydocker(["inspect", "-f", "{{.Config.StdinOnce}}", "d"]).stdout("true\n");
     host.feed("three\n", ["start", "-ai", "d"]).stdout("three\n");
@@ -192,7 +192,7 @@ fn signals_reach_the_command() {
     run.expect("ready");
     run.signal(Signal::USR1);
     run.wait().exits(9).stdout("ready\ncaught\n");
-    // With --sig-proxy=false only the client gets the signal, and the container stays.
+    // With --sig-proxy=false only the client gets the signal, and the container continues.
     let args = ["run", "--sig-proxy=false", "--name", "stays", "bb", "sh", "-c", script];
     let mut run = host.background(args);
     run.expect("ready");
@@ -415,7 +415,8 @@ fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     let failed = host.mydocker(["-D", "run", "--rm", "--network", "none", "bb", "/no/such"]);
     let log = failed.exits(127).stderr_text();
     assert!(log.contains(" = exec '/no/such' in the container: No such file"), "{log}");
-    // Without --debug nothing is logged, and a detached container does not hold stderr open.
+    // Without --debug nothing is logged. With --debug, a detached container does not hold stderr
+    // open.
     host.mydocker(["run", "--rm", "--network", "none", "bb", "true"]).stderr("");
     let behind = ["run", "-d", "--debug", "--network", "none", "bb", "sleep", "1000"];
     assert!(host.mydocker(behind).stderr_text().contains("execve"));

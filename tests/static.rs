@@ -1,7 +1,8 @@
 //! The binary is static, on this machine's architecture and on 64-bit Arm.
 //!
-//! One file must run on any Linux, so it may need no interpreter and no shared library.
-//! `tests/host` also runs the Arm binary; the other tests run that of this machine alone.
+//! One file must run on any Linux, so it must need neither a dynamic loader nor a shared library.
+//! This file and `tests/host` also run the Arm binary. The other tests run only the binary for this
+//! machine.
 
 mod support;
 
@@ -34,7 +35,7 @@ fn is_dynamic(elf: &[u8]) -> bool {
 #[test]
 fn the_binary_is_static() {
     assert!(!is_dynamic(&std::fs::read(support::MYDOCKER).unwrap()));
-    // Check the check: it must find a dynamic binary.
+    // Check `is_dynamic` itself: /bin/tar is a dynamic binary.
     assert!(is_dynamic(&std::fs::read("/bin/tar").unwrap()));
     let printed = Command::new("file").arg(support::MYDOCKER).output().unwrap();
     assert!(String::from_utf8_lossy(&printed.stdout).contains("static"), "{printed:?}");
@@ -59,7 +60,7 @@ fn it_is_built_for_arm_and_runs_there() {
     if !sysroot.join("lib/rustlib").join(TARGET).exists() {
         skip!("rust's target {TARGET} is missing: rustup target add {TARGET}");
     }
-    // Use another directory: the tests' own build holds the lock of the default one.
+    // Use another directory: a build that uses the default one may hold its lock.
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("arm");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--target", TARGET, "--target-dir"])

@@ -1,8 +1,8 @@
 //! A user at a terminal: -it, keys, sizes, detaching, attaching, and the terminal's settings
 //! afterwards.
 //!
-//! A pseudo-terminal stands for the user's (`support::terminal`). Streams without a terminal are in
-//! `tests/run.rs`.
+//! A pseudo-terminal stands for the user's terminal (`support::terminal`). Streams without a
+//! terminal are in `tests/run.rs`.
 
 mod support;
 
@@ -81,8 +81,8 @@ fn keys_reach_the_program() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
     terminal.expect("# ");
-    // ctrl-c ends the program in the container, not the client. One process prints and then sleeps:
-    // between two processes of the program, the shell would get the key.
+    // ctrl-c ends the program in the container, not the client. One process prints and then sleeps.
+    // If the prompt's shell printed, it could get the key before the program starts.
     terminal.type_in("sh -c 'echo fall$((1))asleep; exec sleep 1000'\n");
     terminal.expect("fall1asleep");
     terminal.type_in("\x03");
@@ -185,7 +185,7 @@ fn full_screen_programs_work() {
     let mut vi = host.terminal(["exec", "-it", "c", "vi", "/note"]);
     vi.expect("/note");
     vi.type_in("iwritten in vi\x1b");
-    // Wait: together with the next keys, the escape would start a key sequence.
+    // Wait: together with the next keys, the escape could start a key sequence.
     vi.expect("[Modified]");
     vi.type_in(":wq\n");
     assert_eq!(vi.wait().0, 0);
@@ -213,7 +213,7 @@ fn it_needs_a_terminal_as_stdin() {
         host.feed("exit\n", args).exits(1).stdout("").complains("the input device is not a TTY");
     };
     refused(&["run", "-it", "--name", "c", "bb", "sh"]);
-    // Nothing was made, and the image was not looked up.
+    // No container was made. Also, mydocker refuses before it looks up an image.
     host.mydocker(["ps", "-aq"]).stdout("");
     refused(&["run", "-it", "no.such.registry.invalid/image", "sh"]);
     host.mydocker(["run", "-dit", "--name", "c", "bb", "sh"]);
@@ -223,7 +223,7 @@ fn it_needs_a_terminal_as_stdin() {
     host.mydocker(["stop", "-t", "0", "c"]);
     refused(&["start", "-ai", "c"]);
     host.mydocker(["ps", "-q"]).stdout("");
-    // Without -t, without -i or with -d nothing is refused.
+    // These commands lack -t or -i, or have -d. So they are not refused.
     host.mydocker(["start", "c"]);
     host.feed("echo hi\n", ["exec", "-i", "c", "sh"]).stdout("hi\n");
     host.mydocker(["exec", "-t", "c", "echo", "hi"]).stdout("hi\r\n");
@@ -242,8 +242,8 @@ fn a_detached_shell_waits_for_a_client() {
     assert_eq!(terminal.wait().0, 0);
 }
 
-/// The output of a line of shell on a terminal with this environment, where `mydocker` is that of
-/// the host.
+/// Runs a line of shell on a terminal, with these environment variables. The line's `mydocker` uses
+/// the roots of `host`. Returns the output.
 fn on_terminal(host: &Host, environment: &[(&str, &str)], line: &str) -> String {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", line]).env("PATH", host.path_with_mydocker());
@@ -262,7 +262,8 @@ fn a_long_command_shows_its_progress_only_on_a_terminal() {
     let saved = host.scratch().join("saved.tar");
     let saved = saved.display();
     host.mydocker(["save", "-o", &saved.to_string(), "bb"]).text();
-    // The input pauses after the first part, or the reader of the output starts late.
+    // Each command takes more than a second: its input pauses after the first part, or the reader
+    // of its output starts late.
     let slowly =
         |file: &str| format!("(head -c 1000000 {file}; sleep 1.5; tail -c +1000001 {file})");
     let reader = "(sleep 1.5; cat >/dev/null)";

@@ -1,7 +1,8 @@
 //! Commands on a container that is starting, ending, being restarted or being removed: a command
 //! works, or reports in one line that the container does not exist or does not run.
 //!
-//! Short programs make such moments frequent, and most tests repeat their commands.
+//! An `exec` may also be killed with the container (status 137). Short programs make such moments
+//! frequent, and most tests repeat their commands.
 
 mod support;
 
@@ -113,7 +114,7 @@ fn a_container_between_restarts_is_listed_as_restarting() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--restart", "always", "--name", "c", "bb", "sh", "-c", "exit 3"]);
     let state = || host.inspect("c", "{{.State.Status}}");
-    // The pause doubles each time, so a command soon fits into one pause.
+    // The pause before a restart doubles each time. So the commands below soon fit into one pause.
     eventually("it has been restarted often", || {
         host.inspect("c", "{{.RestartCount}}").parse::<u32>().unwrap() >= 4
     });

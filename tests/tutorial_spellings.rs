@@ -1,7 +1,7 @@
 //! Command lines in the style of the engines from container tutorials work.
 //!
-//! Those engines use Go's package flag, with one dash before long names. Docker's own spellings are
-//! tested with the commands that have them.
+//! The style is that of Go's package `flag`, which accepts one dash before a long name. Docker's
+//! own spellings are tested with the commands that have them.
 
 mod support;
 

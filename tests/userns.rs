@@ -1,5 +1,5 @@
-//! `--userns`: the container's root has an unprivileged ID on the host, and ordinary programs in
-//! the container work as without it.
+//! `--userns`: the container's root has an unprivileged ID on the host, and ordinary programs work
+//! as in other containers.
 //!
 //! Most other tests run without user namespaces, unless TEST_USERNS=auto is set. See
 //! user_namespaces(7) for the mapping of IDs.
@@ -128,7 +128,7 @@ fn a_volume_has_the_same_owners_in_every_container() {
     let script = "stat -c %u:%g /v/a /v/root; echo more >>/v/a; cat /v/a";
     run("100000:200000:65536", script).stdout("5:6\n0:0\nhi\nmore\n");
     run("host", "stat -c %u:%g /v/a /v/root").stdout("5:6\n0:0\n");
-    // The volume is filled from the image, with the image's owners.
+    // A new volume is filled from the image, with the image's owners.
     image_of_app(&host);
     let seen = "stat -c %u:%g /home /home/app /home/app/file; cat /home/app/file";
     let run = ["run", "--rm", "--userns", "auto", "-v", "home:/home", "owned", "sh", "-c", seen];
@@ -280,13 +280,13 @@ fn the_id_range_is_kept_and_freed_with_the_container() {
     host.mydocker(["run", "--userns", "auto", "--name", "b", "bb", "true"]).refused("b");
     assert_eq!(leases(&host), 1);
     host.mydocker(["system", "check"]).stdout("");
-    // Imitate a link that a killed command has left.
+    // Imitate a lease that a killed command has left.
     let lost = host.state_root().join("ids/1879048192");
     std::os::unix::fs::symlink("0".repeat(64), &lost).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");
     host.mydocker(["system", "check", "--repair"]);
     assert!(!lost.exists() && leases(&host) == 1);
-    // Imitate a file system that lost the link.
+    // Imitate a file system that lost the lease of `b`.
     std::fs::remove_file(host.state_root().join(format!("ids/{}", b.0))).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("container b");
     host.mydocker(["system", "check", "--repair"]);
@@ -358,7 +358,7 @@ fn containers_of_the_same_ids_share_namespaces() {
         let pid = host.pid("one").to_string();
         assert_eq!(own, [seen(&pid, "user"), seen(&pid, kind), "0".to_owned()]);
     }
-    // The second container's root has its capabilities over the shared network.
+    // The second container's root can listen on port 80 of the shared network.
     let run = ["run", "--rm", "--userns", userns, "--network", "container:one", "bb"];
     let script = "timeout 1 nc -l -p 80; echo $?";
     host.mydocker(run.iter().chain(&["sh", "-c", script])).stdout("143\n");

@@ -1,7 +1,7 @@
-//! `-u`: names are looked up in the image, and numbers are used directly.
+//! `-u`: a name is looked up in the container, and a number is the ID itself.
 //!
-//! The image's /etc/passwd and /etc/group decide, never the host's. Hostile versions of these files
-//! are in `tests/escapes/users.rs`.
+//! The container's /etc/passwd and /etc/group decide, not the host's. Hostile versions of these
+//! files are in `tests/escapes/users.rs`.
 
 mod support;
 

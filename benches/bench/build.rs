@@ -18,7 +18,7 @@ const BUILDAH: &str = "buildah";
 const DOCKER: &str = "docker";
 /// The number of files in the large context.
 const FILES: usize = 20_000;
-/// A build takes the peers a second or more, so few turns are enough.
+/// The maximum number of turns. It is low, because builds without a cache take long.
 const MAX_ROUNDS: usize = 5;
 
 pub fn measure(bench: &Bench, table: &mut Table) {
@@ -63,7 +63,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 enum Work {
     New,
     Cached,
-    /// One file has changed, which a step in the middle copies.
+    /// One file has changed. A step in the middle copies this file.
     Changed,
 }
 
@@ -128,7 +128,7 @@ impl Peers {
     }
 }
 
-/// 20 steps; each COPY copies its own file.
+/// Makes a context with a Dockerfile of 20 steps. Each COPY copies a different file.
 fn make_steps(dir: &Path) {
     fs::create_dir_all(dir).expect("make a context");
     let mut dockerfile = "FROM bb\n".to_owned();

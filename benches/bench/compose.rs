@@ -1,4 +1,4 @@
-//! A project of ten services on one network, up and down: `mydocker compose` beside Debian's
+//! `up` and `down` of a project of ten services on one network: `mydocker compose` beside
 //! docker-compose.
 //!
 //! docker-compose needs a dockerd, which is started before the first turn and not measured.
@@ -49,7 +49,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     }
 }
 
-/// The time of `up`, or of `down`. Each turn runs both.
+/// Runs `up`, then `down`. Returns the time of `up` if `is_up`, otherwise the time of `down`.
 fn turn(compose: impl Fn() -> Command, project: &Path, is_up: bool) -> f64 {
     let call = |words: &[&str]| {
         let mut command = compose();

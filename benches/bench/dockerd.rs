@@ -14,7 +14,7 @@ use super::turns::output;
 /// If dockerd does not answer within this time, it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running dockerd. Dropping this stops it.
+/// A running dockerd, which stops when this value is dropped.
 pub struct Dockerd {
     daemon: Child,
     socket: String,
@@ -40,7 +40,7 @@ impl Dockerd {
         let socket = format!("unix://{}", path("socket").display());
         let log = fs::File::create(path("log")).expect("make dockerd's log");
         fs::write(path("none.json"), "{}").expect("write dockerd's configuration");
-        // `ip netns exec` would mount a new /sys, which has no cgroups.
+        // Use nsenter: `ip netns exec` would mount a new /sys, which has no cgroups.
         let mut daemon = Command::new("nsenter");
         daemon.arg(format!("--net=/run/netns/{namespace}"));
         daemon.args(["unshare", "-m", "--propagation", "private"]);

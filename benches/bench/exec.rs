@@ -46,8 +46,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
-/// The names of cgroups of crun and runc contain only the container's id, so two runtimes can't use
-/// the same id.
+/// The container's id for crun or runc. Runtimes name a cgroup after the id, so each runtime gets
+/// its own id.
 fn id(runtime: &str) -> &'static str {
     if runtime == CRUN { "bench-exec-crun" } else { "bench-exec-runc" }
 }

@@ -52,7 +52,8 @@ impl Floor {
     /// Runs one container. Returns the time in milliseconds from before the clone until after the
     /// reaping.
     pub fn turn(&self) -> f64 {
-        // A volatile overlay leaves this directory and can't be mounted again while it exists.
+        // A volatile overlay leaves `work/incompat`. While this directory exists, the overlay can't
+        // be mounted again.
         let _ = fs::remove_dir_all(self.merged.with_file_name("work").join("work/incompat"));
         let flags =
             Flags::PID.with(Flags::MOUNT).with(Flags::UTS).with(Flags::IPC).with(Flags::NETWORK);

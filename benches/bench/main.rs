@@ -1,9 +1,9 @@
 //! `make bench`: mydocker and its peers side by side.
 //!
 //! In most topics contenders take turns (A B C D, A B C D, …), so that other load on the machine
-//! affects all of them alike. A table shows the medians, the ratios and the budgets; the figures of
-//! the turns are written as CSV to target/bench. If a peer is not installed, a line says what is
-//! left out.
+//! affects all of them alike. A table shows the values (mostly medians), the ratios and the
+//! budgets; the figures of the turns are written as CSV to target/bench. If a peer is not
+//! installed, a line says what is left out.
 //!
 //! `cargo bench -- run exec` measures only these topics. MYDOCKER_BENCH_ROUNDS is the number of
 //! turns, by default 100; slow operations get fewer.

@@ -1,5 +1,5 @@
-//! A thousand containers: the start of the last fifty against that of the first fifty, and the CPU
-//! time to list all, while they run and after they have ended.
+//! A thousand containers: the start times of the last fifty against those of the first fifty, and
+//! the CPU time of `ps -a` while all containers run and after all have ended.
 //!
 //! The times show whether a command becomes slower with the number of containers. Only mydocker is
 //! measured.

@@ -1,8 +1,7 @@
 //! The memory of an idle container's monitor, for one container and for each of ten. The figures
 //! are PSS: private pages, and a proportional share of the shared pages (proc_pid_smaps(5)).
 //!
-//! mydocker has no daemon, so the monitor's memory is all that mydocker needs for an idle
-//! container.
+//! mydocker has no daemon. Its only process beside an idle container is the monitor.
 
 use std::fs;
 use std::time::Duration;
@@ -30,7 +29,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             theirs.push(output(bench.podman().args(format)));
         }
         if number == 0 || number == MANY - 1 {
-            // Wait until the container is idle: a start needs more memory.
+            // Wait until the start is over: a start needs more memory.
             std::thread::sleep(SETTLED);
             let pss = |pids: &[String]| pids.iter().map(|pid| pss(pid)).collect::<Vec<f64>>();
             let (ours, theirs) = (pss(&ours), pss(&theirs));

@@ -1,7 +1,7 @@
-//! The time that a network adds to `run`, and the throughput over a network.
+//! The time of `run` with a network, and the throughput over a network.
 //!
-//! crun configures no network, and its `run` is the yardstick for mydocker's `run` with a network.
-//! iperf3 measures the throughput.
+//! crun configures no network. Its `run` is still the yardstick for mydocker's `run` with a
+//! network. iperf3 measures the throughput.
 
 use std::path::Path;
 use std::process::Command;
@@ -68,8 +68,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     output(bench.podman().args(["rm", "-f", "-t", "0", NAME]));
 }
 
-/// Measures `run` on the default bridge. With `publish`, `run` also publishes a port by the
-/// firewall back end of this name. crun configures no network.
+/// Measures `run` on the default bridge. If `publish` is the name of a firewall back end, `run`
+/// also publishes a port by this back end. crun configures no network.
 fn starts(
     bench: &Bench,
     table: &mut Table,

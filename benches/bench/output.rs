@@ -1,7 +1,7 @@
 //! How fast a container's output reaches the user: in the foreground, and by `logs`.
 //!
-//! The container prints a file of known size, and the figure is the number of bytes per second.
-//! Podman is the only peer, because crun and runc keep no log.
+//! The container prints a file of known size, and the figure is in megabytes per second. Podman is
+//! the only peer, because crun and runc keep no log.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -11,8 +11,8 @@ use super::peers::{Bench, LINES, LINES_BYTES, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take};
 
-/// How often the container prints the file in the foreground. It prints the file `LOGGED_TIMES`
-/// times into the log, which keeps all of that output.
+/// The container prints the file `TIMES` times in the foreground, and `LOGGED_TIMES` times into the
+/// log.
 const TIMES: usize = 16;
 const LOGGED_TIMES: usize = 2;
 

@@ -18,7 +18,7 @@ pub const PODMAN: &str = "podman";
 /// The applets of busybox in the root file system.
 const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
 
-/// The file that measurements of output print: its path in the root file system.
+/// The path, in the root file system, of the file that measurements of output print.
 pub const LINES: &str = "/lines";
 pub const LINES_BYTES: usize = 8 << 20;
 
@@ -35,7 +35,7 @@ impl Bench {
         // Don't use /tmp: it may be a tmpfs, which would make the figures too good.
         let dir = PathBuf::from(format!("/var/tmp/mydocker-bench.{}", std::process::id()));
         fs::create_dir_all(&dir).expect("make the state directory");
-        // Volatile state is in memory for all contenders, like /run on most hosts.
+        // Volatile state is in memory, like /run on most hosts.
         let run = dir.join("run");
         fs::create_dir_all(&run).expect("make the run directory");
         output(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"]).arg(&run));
@@ -114,7 +114,8 @@ impl Bench {
         command
     }
 
-    /// Makes a bundle whose container runs `args`, from the template of an installed runtime.
+    /// Makes a bundle whose container runs `args`, from the template that `spec` of a runtime
+    /// writes.
     pub fn bundle(&self, name: &str, args: &[&str]) -> PathBuf {
         let bundle = self.dir.join(format!("bundle-{name}"));
         fs::create_dir_all(&bundle).expect("make the bundle");
@@ -142,7 +143,7 @@ impl Drop for Bench {
         if !ids.is_empty() {
             output(self.us().args(["rm", "-f"]).args(ids.lines()));
         }
-        // Remove the default network's bridge and rules.
+        // Remove the default network's bridge.
         output(self.us().args(["network", "prune", "-f"]));
         if self.has(PODMAN) {
             output(self.podman().args(["rm", "-af", "-t", "0"]));
@@ -155,8 +156,9 @@ impl Drop for Bench {
     }
 }
 
-/// Removes the ambient capabilities of the template that older versions of runc write. They can't
-/// be granted, because the template has no inheritable ones, and mydocker warns of that.
+/// Removes the ambient capabilities from a template. Older versions of runc write some, although
+/// the template has no inheritable capabilities. The kernel makes only inheritable capabilities
+/// ambient, and mydocker would warn of the others.
 fn without_ambient(config: &str) -> String {
     let Some((before, list)) = config.split_once(",\n\t\t\t\"ambient\": [") else {
         return config.to_owned();
@@ -184,7 +186,7 @@ fn make_root(root: &Path) {
 }
 
 /// Mounts the controller hugetlb of cgroup v1 on a hybrid host: crun needs all controllers in v1,
-/// but this one may still be in v2.
+/// but hugetlb may still be in v2.
 fn claim_controllers() {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let is_hybrid = mounts.contains("- cgroup cgroup") && mounts.contains("- cgroup2 ");

@@ -1,5 +1,5 @@
 //! A pull from a local registry, beside the peers: time, peak memory and bytes written to disk.
-//! Also the unpacking of the same layers, beside tar and umoci.
+//! Also measures the unpacking of the same layers, beside tar and umoci.
 //!
 //! The image consists of this host's files: 150 MB in twelve layers. The registry is Debian's. The
 //! peers' writes are synced within the measured time, because mydocker syncs too.
@@ -187,8 +187,8 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
         rustix::fs::syncfs(&directory).expect("sync");
     }
     let took = started.elapsed();
-    // Read this before the process is reaped. Bytes that were removed before they reached the disk
-    // do not count.
+    // Read /proc/PID/io before the process is reaped. Bytes that were removed before they reached
+    // the disk do not count.
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("read /proc/PID/io");
     let number = |name: &str| -> f64 {
         let line = io.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
@@ -202,7 +202,7 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     Cost { milliseconds: milliseconds(took), peak_kib, written }
 }
 
-/// Makes an OCI layout with the image `t`. Returns the size of its files in bytes.
+/// Makes an OCI layout with the image `t`. Returns the size of the image's files in bytes.
 fn make_image(bench: &Bench, layout: &Path) -> u64 {
     let found = output(Command::new("find").args([
         "/usr/bin",
@@ -246,7 +246,7 @@ fn make_image(bench: &Bench, layout: &Path) -> u64 {
     total
 }
 
-/// The blobs of the image's layers, the base layer first.
+/// The paths of the blobs of the image's layers, the base layer first.
 fn layers_of(layout: &Path) -> Vec<String> {
     let raw = output(Command::new(SKOPEO).args([
         "inspect",

@@ -1,4 +1,4 @@
-//! The sizes of the binaries, stripped.
+//! The sizes of the stripped binaries.
 //!
 //! Shared libraries of the peers are not counted, and each peer has other features, so the figure
 //! is a rough guide.

@@ -100,8 +100,8 @@ pub fn time(command: &mut Command) -> f64 {
     milliseconds(took)
 }
 
-/// Runs a command, which must succeed. Returns the CPU time of its process in milliseconds, from
-/// /proc/PID/schedstat before the process is reaped.
+/// Runs a command, which must succeed. Returns the CPU time of its main thread in milliseconds,
+/// from /proc/PID/schedstat before the process is reaped.
 pub fn cpu_time(command: &mut Command) -> f64 {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("start the command");

@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Long enough for the container to print its output and for the engine to write the log.
 const SETTLE: Duration = Duration::from_secs(4);
 
-/// The file system on a loop device. Dropping this unmounts it.
+/// The file system on a loop device. Dropping this value unmounts the file system.
 struct Disk {
     mount: PathBuf,
     device: String,

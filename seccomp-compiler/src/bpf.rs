@@ -5,8 +5,8 @@
 //! matches decides. A rule that depends on a capability starts with a jump over the rule, called a
 //! guard. If the container has the capability, `open_guards` turns the guard into a jump to the
 //! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
-//! allows a call and reads no arguments, Linux 5.11 and later cache the verdict at installation,
-//! and run no program for the call.
+//! allows a call and reads no arguments, Linux 5.11 and later can cache the verdict at
+//! installation, and then run no program for the call.
 
 use std::mem::offset_of;
 
@@ -20,8 +20,8 @@ pub use linux_raw_sys::ptrace::sock_filter as Instruction;
 
 use crate::syscalls::{Arch, X32_BIT};
 
-/// The opcodes of the instructions (linux/bpf_common.h). This one loads a 32-bit word of `struct
-/// seccomp_data` into A.
+/// Loads a 32-bit word of `struct seccomp_data` into the accumulator A. This constant and the next
+/// ones are opcodes (linux/bpf_common.h).
 pub const LOAD: u16 = (BPF_LD | BPF_W | BPF_ABS) as u16;
 /// `A &= k`.
 pub const AND: u16 = (BPF_ALU | BPF_AND | BPF_K) as u16;
@@ -36,7 +36,7 @@ pub const JUMP_AT_LEAST: u16 = (BPF_JMP | BPF_JGE | BPF_K) as u16;
 /// Returns k.
 pub const RETURN: u16 = (BPF_RET | BPF_K) as u16;
 
-/// Return values of a filter (linux/seccomp.h). This one allows the call.
+/// The return value of a filter that allows the call (linux/seccomp.h).
 pub const ALLOW: u32 = SECCOMP_RET_ALLOW;
 /// The call fails with the errno in the low 16 bits.
 pub const ERRNO: u32 = SECCOMP_RET_ERRNO;
@@ -102,7 +102,7 @@ pub struct Table {
     pub arch: Arch,
     /// Pairs of number and verdict, sorted by number.
     pub calls: Vec<(u32, Verdict)>,
-    /// The verdict on every number that `calls` lacks.
+    /// The verdict on the numbers from `shared_below` up that `calls` lacks.
     pub unknown: Verdict,
     /// For x32: a number below this one has the verdict of x86_64 on the same number without x32's
     /// bit. 0 if `calls` has all numbers of the architecture.
@@ -148,8 +148,8 @@ pub fn compile(tables: &[Table]) -> Code {
     program
 }
 
-/// Emits the verdicts of x32 on its own numbers. The program continues after them with the number
-/// of any other call, without x32's bit.
+/// Emits the verdicts of x32 on its own numbers. For any other call, the program continues after
+/// these verdicts with the call's number in A, without x32's bit.
 fn clear_x32_bit(code: &mut Code, x32: &Table) {
     let own = search(&ranges(std::iter::once(x32)));
     // x32 has 36 numbers of its own, whose verdicts take fewer than 254 instructions.
@@ -193,11 +193,11 @@ fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)
     ranges
 }
 
-/// Starts a range at `number`, unless the last one has the same verdict.
+/// Starts a range at `number`, unless the last range has the same verdict.
 fn extend<'a>(ranges: &mut Vec<(u32, &'a Verdict)>, number: u32, verdict: &'a Verdict) {
     match ranges.last_mut() {
         Some((_, last)) if *last == verdict => {}
-        // The last range is empty, so this verdict takes its place.
+        // The last range is empty, so it gets the new verdict.
         Some((first, last)) if *first == number => *last = verdict,
         _ => ranges.push((number, verdict)),
     }
@@ -245,7 +245,8 @@ fn decide(verdict: &Verdict) -> Code {
     for rule in verdict {
         let mut body = Code::default();
         for (done, condition) in rule.conditions.iter().enumerate() {
-            // The jump over the rest of the rule starts at the end of this condition.
+            // If this condition fails, the program skips the rest of the rule: the later conditions
+            // and the return.
             let rest: usize = rule.conditions[done + 1..].iter().map(length).sum();
             check(&mut body, condition, rest + 1);
         }
@@ -266,7 +267,7 @@ fn length(condition: &Condition) -> usize {
     code.instructions.len()
 }
 
-/// Emits the check of a condition. If the condition holds, the program continues after it;
+/// Emits the check of a condition. If the condition holds, the program continues after the check;
 /// otherwise the program skips `rest` more instructions.
 fn check(code: &mut Code, condition: &Condition, rest: usize) {
     let mut words = Vec::new();
@@ -319,8 +320,8 @@ fn check(code: &mut Code, condition: &Condition, rest: usize) {
             };
             code.emit(Instruction { code: test, jt, jf, k });
             if ordered && upper {
-                // The upper word is not greater: if it is equal, check the lower word, otherwise it
-                // is less.
+                // The argument's upper word is not greater. If it is equal, the lower word decides.
+                // Otherwise the argument is less than the value.
                 let (yes, no) = (to(code, holds), to(code, fails));
                 let jf = match condition.is {
                     Is::Greater | Is::AtLeast => no,

@@ -87,14 +87,14 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// The verdicts on all calls, for each architecture of `family`.
+/// The tables of verdicts, one for each architecture of `family`.
 pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     let table = |arch: &Arch| {
         let mut calls: Vec<(u32, Verdict)> =
             arch.calls().map(|(number, name)| (number, verdict(groups, name))).collect();
         calls.sort_by_key(|(number, _)| *number);
-        // If x32 lacks the call of a number, the kernel itself returns ENOSYS, as `unknown` does,
-        // so the verdict of x86_64 may stand there. This makes the program a third shorter.
+        // Below `X32_FIRST_OWN`, x32 has the same call as x86_64, or the kernel itself returns
+        // ENOSYS. So x32 can use the verdicts of x86_64, which makes the program shorter.
         let shared_below = if *arch == Arch::X32 { X32_FIRST_OWN } else { 0 };
         calls.retain(|(number, _)| *number >= shared_below);
         Table { arch: *arch, calls, unknown: vec![Rule::always(ERRNO | ENOSYS)], shared_below }

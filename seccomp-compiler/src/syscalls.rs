@@ -23,12 +23,13 @@ pub enum Arch {
 /// The bit that marks the number of an x32 call: __X32_SYSCALL_BIT in asm/unistd.h.
 pub const X32_BIT: u32 = 0x4000_0000;
 
-/// The first number, with the bit, that only x32 has. The kernel's tables of x86_64 and x32 agree
-/// on all numbers below, except that x32 lacks some of x86_64's calls.
+/// The first number that only x32 has, including `X32_BIT`. The kernel's tables of x86_64 and x32
+/// agree on all numbers below, except that x32 lacks some of x86_64's calls.
 pub const X32_FIRST_OWN: u32 = X32_BIT + 512;
 
 impl Arch {
-    /// The architectures whose programs a kernel of `native` runs, with `native` first.
+    /// The architectures whose programs a kernel of `native` can run, with `native` first. Empty if
+    /// this crate does not know `native`.
     pub fn family(native: &str) -> &'static [Arch] {
         match native {
             "x86_64" => &[Arch::X86_64, Arch::X32, Arch::I386],

@@ -2,9 +2,8 @@
 //!
 //! A step has up to three kinds of sources: paths in the context, a stage or an image; heredocs;
 //! and, for ADD, URLs. This file writes heredocs and downloads to files in the build's workplace
-//! (its temporary directory), so `copy` reads only trees of files. Git repositories are refused.
-//! Unless the files are of a stage or image, the image's history shows their digest, as Docker's
-//! classic builder does.
+//! (its temporary directory), so `copy` reads only trees of files. Unless the files are of a stage
+//! or image, the image's history shows their digest, as Docker's classic builder does.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;

@@ -1,13 +1,11 @@
 //! Steps that make a layer, and the cache of their layers.
 //!
-//! The key of a step is a digest of what its layer depends on. These are the layers below, the
-//! instruction with its variables replaced, SOURCE_DATE_EPOCH, and the names, modes, owners and
-//! bytes of the files that the step reads. The times of files are not part of the key. Of the
-//! config, a key has only the architecture and, for RUN, the environment, the user, the working
-//! directory and the volumes, because a step sees nothing else of the config. The key of a RUN also
-//! has its network. So a step that would read the same input makes no new layer, whatever changed
-//! above it in the Dockerfile. Values of secrets, and of proxies that no ARG declares, are in no
-//! key, as with BuildKit.
+//! The key of a step is a digest of the step's input: the layers below, the instruction and the
+//! values of its variables, SOURCE_DATE_EPOCH, and the names, modes, owners and bytes of the files
+//! that the step reads. The times of files are not part of the key. The key of a RUN also has the
+//! environment, the user, the working directory, the volumes and the network. Labels and most other
+//! parts of the config are in no key, so a new LABEL above a step does not make the step run again.
+//! Values of secrets, and of proxies that no ARG declares, are in no key, as with BuildKit.
 
 use std::fmt::Write;
 

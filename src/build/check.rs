@@ -88,7 +88,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Applies the rules about the spelling of keywords and about empty lines.
+    /// Applies the rules about the case of keywords and about empty lines.
     fn lines(&mut self) {
         let stages = self.dockerfile.stages.iter();
         let steps: Vec<&Step> =
@@ -357,7 +357,7 @@ impl Checker<'_> {
     }
 }
 
-/// Returns BuildKit's suggestion for an unknown variable, or an empty text.
+/// Returns a suggestion for an unknown variable, worded as BuildKit's, or an empty text.
 fn meant<'n>(mark: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
     nearest(name, known).map_or(String::new(), |near| format!(" (did you mean {mark}{near}?)"))
 }

@@ -63,8 +63,8 @@ impl Source {
 }
 
 impl Tree<'_> {
-    /// Finds the sources of all patterns, except those that `excludes` names. Fails if no pattern
-    /// finds a source.
+    /// Finds the sources of all patterns, except those that `excludes` names. Fails as `find` does,
+    /// and if none of the patterns finds a source.
     pub fn find_all(&self, patterns: &[String], excludes: &Ignore) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for pattern in patterns {
@@ -288,8 +288,8 @@ impl Tree<'_> {
         self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
     }
 
-    /// Returns a text for the cache key: the kind of each source, and the modes of the directories
-    /// that `--parents` makes.
+    /// Returns a text for the cache key: whether each source is a directory and, with `--parents`,
+    /// the modes and paths of the source and of the directories that are kept above it.
     pub fn shapes(&self, sources: &[Source]) -> Result<String> {
         let mut shapes = String::new();
         for source in sources {

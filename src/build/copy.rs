@@ -24,8 +24,8 @@ use crate::raw;
 use crate::runtime::user;
 use crate::sys::beneath;
 
-/// One COPY or ADD with its variables replaced. Files from an unpacked archive always keep their
-/// owners, modes and times.
+/// A copy from one tree, for a COPY or ADD. Files from an unpacked archive keep their owners, modes
+/// and times, whatever the fields say.
 #[derive(Clone, Copy)]
 pub struct Copying<'a> {
     /// The tree that has the sources.
@@ -114,8 +114,8 @@ impl Copying<'_> {
     }
 
     /// Makes the directories of `--parents` above a source, and the source itself if it is a
-    /// directory. New directories have the modes of the originals, changed by `--chmod`. Returns
-    /// the directory into which the source is copied.
+    /// directory. If such a directory is new, it gets the mode of the original, changed by
+    /// `--chmod`. Returns the directory into which the source is copied.
     fn parents(
         &self,
         root: BorrowedFd<'_>,

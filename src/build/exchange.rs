@@ -2,11 +2,11 @@
 //! which another machine or a later CI job reads.
 //!
 //! The directory has a file for each cache entry that a build used. The file's name is the entry's
-//! key, and its format is that of the entries in the state directory. The directory also has a
-//! `<diff_id>.tar` for each layer. A build reads an entry when a step has its key, and a layer when
-//! an entry names it. The build checks a layer's digest. The build cannot check that an entry names
-//! the right layer, so every user with write access to the directory can change the images that are
-//! built from it.
+//! key, and its format is that of the entries in the state root. The directory also has a
+//! `<diff_id>.tar` for each layer. A build searches the directory for steps that the local cache
+//! lacks. The build checks the digest of each layer that it takes from the directory. The build
+//! cannot check that an entry names the right layer, so every user with write access to the
+//! directory can change the images that are built from it.
 
 use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
@@ -45,8 +45,8 @@ pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
 }
 
 impl Build<'_> {
-    /// Returns the entry of `key` from the first directory of `--cache-from` that has it, and adds
-    /// its layer to the build's layers.
+    /// Searches the directories of `--cache-from`, in order, for the entry of `key`. Skips an entry
+    /// whose layer is missing. Adds the layer of the returned entry to the build's layers.
     pub(super) fn import(&self, key: &Digest) -> Result<Option<CacheEntry>> {
         for directory in &self.options.cache_from {
             let entry = self.import_from(directory, key);

@@ -1,4 +1,4 @@
-//! `.dockerignore`: the files of a context that a build does not see.
+//! `.dockerignore`: the files of a context that the steps of a build do not see.
 //!
 //! Each line is a pattern in the syntax of Go's filepath.Match, with `**` for any number of
 //! directories. A line that starts with `#` is a comment. A line that starts with `!` includes
@@ -63,7 +63,7 @@ impl Ignore {
         Ok(Ignore { rules })
     }
 
-    /// Makes rules of the patterns of `COPY --exclude`.
+    /// Makes rules of the patterns of `--exclude`.
     pub fn of_patterns(patterns: &[String]) -> Result<Ignore> {
         Ignore::parse(&patterns.join("\n"))
     }

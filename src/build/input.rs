@@ -1,10 +1,10 @@
 //! The inputs of a build: the context, the Dockerfile and the rules of `.dockerignore`.
 //!
 //! The context is a directory, or an archive in a file or on stdin, which is unpacked in the
-//! build's workplace. If the context `-` is a Dockerfile and no archive, the context is empty. As
+//! build's workplace. If stdin has a Dockerfile instead of an archive, the context is empty. As
 //! with Docker, `-f` is a path of the host if the context is a directory, and a path in the archive
-//! otherwise. `NAME.dockerignore` beside the Dockerfile NAME replaces the context's
-//! `.dockerignore`. A remote context is refused: nothing is downloaded here.
+//! if the context is an archive. `NAME.dockerignore` beside the Dockerfile NAME replaces the
+//! context's `.dockerignore`. A remote context is refused: nothing is downloaded here.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -39,8 +39,7 @@ pub struct Input {
     pub ignore: Ignore,
 }
 
-/// Opens the context, and reads the Dockerfile and the rules of `.dockerignore`. Fails if the
-/// context is remote, if there is no Dockerfile, or if both the context and `-f` are stdin.
+/// Opens the context, and reads the Dockerfile and the rules of `.dockerignore`.
 pub fn read_input(place: &Workplace, options: &Options) -> Result<Input> {
     let from_stdin = options.file.as_deref() == Some("-");
     let mut name = STANDARD.to_owned();
@@ -114,7 +113,7 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<Input> {
     Ok(Input { context: root, name, text, ignore })
 }
 
-/// Reads the `.dockerignore` of a context. Without it there are no rules.
+/// Reads the `.dockerignore` of a context. A context without this file has no rules.
 pub fn read_ignore(context: BorrowedFd<'_>) -> Result<Ignore> {
     match read_text(context, ".dockerignore", MAX_RULES)? {
         Some(text) => Ignore::parse(&text).context(|| ".dockerignore"),
@@ -122,7 +121,7 @@ pub fn read_ignore(context: BorrowedFd<'_>) -> Result<Ignore> {
     }
 }
 
-/// Reads a file that the user named, which may be a pipe. Returns `None` if it does not exist.
+/// Reads a file of the host, which may be a pipe. Returns `None` if the file does not exist.
 fn read_host_text(name: &str, limit: u64) -> Result<Option<String>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = match openat(CWD, &*raw::path(name), flags, Mode::empty()) {

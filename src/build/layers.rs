@@ -30,7 +30,7 @@ use crate::words::Expander;
 /// The directory in the container with the heredocs that start with `#!`, as with BuildKit. `/dev`
 /// is a tmpfs, so the directory is in no layer.
 const SCRIPTS: &str = "/dev/pipes";
-/// The directory of these heredocs in the workplace.
+/// The directory in the workplace with the heredocs that start with `#!`.
 const SCRIPTS_DIR: &str = "scripts";
 
 impl Build<'_> {
@@ -128,8 +128,9 @@ impl Build<'_> {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
                 let layer = self.run_container(&before, options, &line, vertex)?;
-                // A bind mount shows the context itself. If the context changed during the step, it
-                // is unknown which version the step read, so the layer gets a key that no step has.
+                // A bind mount may show the context itself. If the context changed during the step,
+                // it is unknown which version the step read, so the layer gets a key that no step
+                // has.
                 let is_known = mounts.are_as_before()?;
                 let other = (!is_known).then(|| (new_key(), created_by.clone()));
                 Ok(MadeLayer { layer, other, has_changed: !is_known })

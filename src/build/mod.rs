@@ -1,10 +1,9 @@
-//! `build`: makes an image from a Dockerfile and a directory of files (the build context).
+//! `build`: makes an image from a Dockerfile and a set of files (the build context).
 //!
 //! This layer is between `cli` and `engine`. `dockerfile` parses the Dockerfile, and `ignore`
 //! parses `.dockerignore`. `plan` chooses the stages, `steps` carries out their instructions, and
-//! `cached` takes the layers of steps from the cache. Instructions run through the engine's
-//! containers and the image store, so that a build can make no file and no process that `run`, `cp`
-//! and `commit` cannot make. There is no remote build context and no frontend but this one.
+//! `cached` takes the layers of steps from the cache. A RUN uses a container of the engine, as
+//! `run` does. Remote build contexts and other frontends are not supported.
 
 mod add;
 mod cached;
@@ -51,7 +50,7 @@ pub use worker::build;
 /// The variable with the time of a reproducible build (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// The options of `build`, as Docker's documentation of `docker build` describes them.
+/// The options of a build. Docker's documentation of `docker build` describes most of them.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A directory, an archive, or `-` for stdin, which has a Dockerfile or an archive.
@@ -68,11 +67,11 @@ pub struct Options {
     pub target: Option<String>,
     /// `--label`: names and values.
     pub labels: Vec<(String, String)>,
-    /// `--annotation`: names and values for the manifest, which only an archive has.
+    /// `--annotation`: names and values for the manifest of an archive.
     pub annotations: Vec<(String, String)>,
     /// `--iidfile`: the file that gets the image's id.
     pub id_file: Option<PathBuf>,
-    /// `--network`: the network of RUN steps that name none.
+    /// `--network`: the network of RUN steps without a `--network` of their own.
     pub network: Option<String>,
     /// The resource limits, process limits, extra hosts, cgroup parent and size of /dev/shm of the
     /// containers of RUN steps. Other options are ignored.
@@ -89,14 +88,16 @@ pub struct Options {
     pub cache_from: Vec<PathBuf>,
     /// `--cache-to`: directories to write cache entries to.
     pub cache_to: Vec<PathBuf>,
-    /// `--pull`: pull base images even if they are local.
+    /// `--pull`: pull base images even if they are local. An image that is named by id is never
+    /// pulled.
     pub pull: bool,
-    /// `--platform`: the platform of the image. With `None`, a local base image may have any
-    /// platform; a pulled image and `FROM scratch` have this machine's platform.
+    /// `--platform`: the platform of base images whose FROM has no `--platform`. With `None`, a
+    /// local image may have any platform, and a pull asks for this machine's platform, which
+    /// `scratch` then has too.
     pub platform: Option<Platform>,
-    /// `--no-cache`: take nothing from the cache.
+    /// `--no-cache`: take no layer from the cache.
     pub no_cache: bool,
-    /// `--no-cache-filter`: take nothing from the cache for these stages.
+    /// `--no-cache-filter`: take no layer of these stages from the cache.
     pub no_cache_stages: Vec<String>,
     /// `--secret`: the secrets that RUN steps may mount.
     pub secrets: Vec<Secret>,
@@ -113,8 +114,8 @@ impl Options {
     }
 }
 
-/// Builds the image in this process. Returns the image's id, or `None` if no output keeps the
-/// image.
+/// Builds the image. The build's child process calls this. Returns the image's id, or `None` if no
+/// output keeps the image.
 fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<Option<ImageId>> {
     let names: Vec<Reference> = options.all_names().cloned().collect();
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));
@@ -282,7 +283,7 @@ fn warnings_of(engine: &Engine, dockerfile: &Dockerfile, ignore: &Ignore) -> Vec
     texts.collect()
 }
 
-/// The JSON of `--metadata-file`, with the keys that Docker writes.
+/// The JSON of `--metadata-file`, with keys that Docker writes too.
 fn metadata(id: &ImageId, names: &[Reference]) -> String {
     let names: Vec<String> = names.iter().map(Reference::to_string).collect();
     let quoted = |text: &String| miniserde::json::to_string(text);
@@ -338,13 +339,14 @@ enum ContextKind {
     Image(ImageName),
 }
 
-/// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. The
-/// history and the files of the context get this time, and no file of a new layer has a later time.
+/// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. New
+/// steps in the history and copied files of the context get this time. No file of a new layer has a
+/// later modification time.
 fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse() {
-        // A time that is much larger does not fit into 64 bits of nanoseconds.
+        // An `Instant` is an `i64` of nanoseconds, which ends at about 9,223,000,000 seconds.
         Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
         _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
     }

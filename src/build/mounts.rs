@@ -3,10 +3,10 @@
 //! `bind` shows files of a context, of a stage or of an image. If the mount is writable, or if the
 //! context has rules of `.dockerignore`, the step sees a copy, which is removed after the step.
 //! `cache` is a directory that stays between builds, `tmpfs` is an empty directory in memory, and
-//! `secret` is a file of the run root, or a variable, that only this step sees. Each source is
-//! opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link and no
-//! `..` leads out of the tree. The name of a cache's directory starts with the digest of its id.
-//! Unknown options are refused, so that no option of the user reaches mount(2) as text.
+//! `secret` is a file of the run root, or a variable, that only this step sees. The source of a
+//! bind mount is opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no
+//! link and no `..` leads out of the tree. The name of a cache's directory starts with the digest
+//! of its id. Unknown options are refused, so that no option of the user reaches mount(2) as text.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -58,8 +58,8 @@ pub enum SecretSource {
 
 impl Secret {
     /// Parses `[type=file|env,]id=ID[,src=SOURCE][,env=VARIABLE]`. As in buildx, SOURCE is a file,
-    /// or with `type=env` a variable. `env=` overrides `src=`. If both are missing, the source is
-    /// the variable named ID if it is set, and otherwise the file named ID.
+    /// or with `type=env` a variable. `env=` overrides `src=`. Without `src=` and `env=`, the
+    /// source is the variable named ID if it is set, and otherwise the file named ID.
     pub fn parse(text: &str) -> Result<Secret> {
         let (mut id, mut kind, mut named, mut variable) = (None, "file", None, None);
         for part in text.split(',') {
@@ -82,8 +82,8 @@ impl Secret {
         Ok(Secret { id, source })
     }
 
-    /// Fails if the secret's file does not exist. This is called at the build's start, so that the
-    /// build fails before a long step runs.
+    /// Fails if the secret's file does not exist. The build calls `check` before its first step, so
+    /// that a missing file does not end the build after a long step.
     pub fn check(&self) -> Result<()> {
         if let SecretSource::File(path) = &self.source {
             let context = || format!("secret {}: read {}", self.id, path.display());
@@ -214,7 +214,7 @@ pub struct Mounted {
     pub mounts: Vec<MountOption>,
     /// The secrets that are environment variables, each as `NAME=value`.
     pub variables: Vec<String>,
-    /// The cache mounts, locked as `sharing` requires while this step runs. No prune removes them.
+    /// The cache mounts, locked as `sharing` requires. No prune removes a locked cache mount.
     _caches: Vec<CacheMount>,
 }
 
@@ -234,7 +234,8 @@ struct Prepared {
 }
 
 impl Mounts<'_> {
-    /// Makes the directories and files that the mounts show. Fails if a required secret is missing.
+    /// Prepares the mounts for the step's container: makes copies, opens cache mounts and writes
+    /// secrets.
     pub fn make(&self) -> Result<Mounted> {
         let mut mounted = Mounted::default();
         for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
@@ -258,8 +259,9 @@ impl Mounts<'_> {
 }
 
 impl Build<'_> {
-    /// Parses the mounts of a step and adds their options to the step's key. Also adds the layers
-    /// of a stage or image, and the files that a bind mount of a context shows.
+    /// Parses the mounts of a step and adds their options to the step's key. Also adds to the key
+    /// the layers of a stage or image, and the digest of the files that a bind mount of a context
+    /// shows.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,
@@ -313,7 +315,7 @@ impl Build<'_> {
         Ok((tree, source))
     }
 
-    /// Returns the context that a mount shows. Use this only if the mount shows neither a stage nor
+    /// Returns the context that a mount shows, or the build context if the mount shows a stage or
     /// an image.
     fn mounted_directory(&self, mount: &RunMount) -> &Directory {
         self.directory(mount.from.as_deref()).unwrap_or(self.context)

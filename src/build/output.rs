@@ -2,7 +2,7 @@
 //!
 //! `docker` and `oci` archives are written as `save` writes them, so the image is added to the
 //! local images too. `tar` and `local` write the files of the image and add no image. Without
-//! `dest`, `tar` and `oci` write to stdout, and `docker` only adds the image. The keys are those of
+//! `dest`, `tar` and `oci` write to stdout, and `docker` only adds the image. The keys are from
 //! docs.docker.com/reference/cli/docker/buildx/build, "--output".
 
 use std::path::PathBuf;
@@ -51,7 +51,8 @@ impl Output {
         Ok(match (kind, path) {
             (Some("image"), None) if dest.is_none() => Output::Image(name),
             (Some("image"), _) => fail!("type=image has no dest; write type=docker or type=oci"),
-            // Docker loads the image if there is no dest. Here that means: add the image.
+            // Without a dest, Docker loads the image. Here the build adds the image to the local
+            // images.
             (Some("docker"), None) if dest.is_none() => Output::Image(None),
             (Some("docker"), path) => Output::Archive(ArchiveFormat::Docker, path),
             (Some("oci"), path) => Output::Archive(ArchiveFormat::Oci, path),

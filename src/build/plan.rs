@@ -14,11 +14,11 @@ use crate::image::platform::Platform;
 use crate::suggest::nearest;
 use crate::words::Expander;
 
-/// The image and the platform of a FROM, with their variables replaced.
+/// The image and the platform of a stage's base, with variables replaced.
 pub struct Base {
     /// The name of an image or of a stage above, or `scratch`.
     pub image: String,
-    /// `None` if no platform was given: a local image of any platform is then used.
+    /// `None` if no platform was given: a local image may then have any platform.
     pub platform: Option<Platform>,
 }
 
@@ -74,7 +74,7 @@ pub fn stages(
     Ok(stages)
 }
 
-/// Returns the stages or images that COPY --from and RUN --mount=from= name.
+/// Returns the names that a step has in COPY --from or RUN --mount=from=.
 fn named(step: &Step) -> impl Iterator<Item = &str> {
     let (copied, mounts): (_, &[String]) = match &step.instruction {
         Instruction::Copy(copy) => (copy.from.as_deref(), &[]),

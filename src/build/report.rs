@@ -30,7 +30,7 @@ pub enum Kind {
     Cached,
     /// The step failed. The text is the error.
     Failed,
-    /// A line about the build as a whole, not about a step.
+    /// A line that is not shown as part of a step, such as a line of an excerpt of the Dockerfile.
     Text,
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Stages that do not need each other run at the same time, each in a child process. Threads are no
 //! choice: the build's process forks monitors, so it must stay single-threaded. A child has its own
-//! temporary directory inside the build's, and adds its layers to the build's draft. The child
-//! sends its messages and then its state through a pipe. The parent numbers the steps. If a stage
-//! fails, the parent kills the others. A stage that runs alone runs in the parent.
+//! temporary directory inside the build's, and adds its layers to the build's draft
+//! (`image::draft`). The child sends its messages and then its state through a pipe. The parent
+//! numbers the steps. If a stage fails, the parent kills the others. If only one stage can run, it
+//! runs in the parent.
 
 use miniserde::{Deserialize, Serialize, json};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -20,8 +21,8 @@ use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
 use crate::sys::schedule;
 
-/// The most stages that run at the same time on a machine with one CPU. On any other machine, the
-/// most is the number of CPUs.
+/// The most stages that run at the same time with one CPU. With more CPUs, the limit is the number
+/// of CPUs. Only CPUs on which this process may run count.
 const LEAST: usize = 2;
 
 /// The result of a stage, which the child sends last.
@@ -30,7 +31,8 @@ struct Ending {
     /// The error of a failed stage.
     error: Option<String>,
     /// True if `base`, `config`, `has_command` and `arguments` describe a state. If the command of
-    /// a RUN failed, this is the state before that RUN. After any other failure there is none.
+    /// a RUN failed, the fields describe the state before that RUN. After any other failure there
+    /// is no state.
     has_state: bool,
     base: Option<String>,
     config: String,

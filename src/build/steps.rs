@@ -1,8 +1,8 @@
 //! Carries out the instructions of a stage, one after the other.
 //!
-//! An instruction that changes only the config (ENV, CMD …) changes `State`. RUN, COPY, ADD and
-//! WORKDIR make a layer, in `layers` and `add`. The history has the texts of Docker's classic
-//! builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction that makes no layer.
+//! An instruction that changes only the config (ENV, CMD …) changes `State`. The modules `layers`
+//! and `add` carry out RUN, COPY, ADD and WORKDIR, which make layers. The history has the texts of
+//! Docker's classic builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction that makes no layer.
 
 use std::cell::{Cell, RefCell};
 
@@ -38,8 +38,8 @@ const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"
 pub struct State {
     /// The image from which the stage, or the lowest stage under it, starts. `None` for `scratch`.
     pub base: Option<ImageId>,
-    /// The image's config with the layers up to now. Steps that changed only the config have no
-    /// time in its history yet.
+    /// The image's config with the layers up to now. The history in the config has no times yet for
+    /// the steps that changed only the config.
     pub config: ImageConfig,
     /// True if the stage takes no layer from the cache (`--no-cache`, `--no-cache-filter`).
     pub is_fresh: bool,
@@ -88,7 +88,7 @@ impl Build<'_> {
         let given = given.map_err(|mistake| self.complain(mistake))?;
         let mut bases: Vec<Base> = Vec::new();
         for (at, (image, given)) in images.into_iter().zip(given).enumerate() {
-            // Without `--platform`, a stage on top of another stage has the same platform.
+            // If FROM names another stage and has no `--platform`, use that stage's platform.
             let inherited = || match plan::base(self.dockerfile, &image, at) {
                 Some(base) => bases[base].platform.clone(),
                 None => self.platform.clone(),
@@ -121,8 +121,8 @@ impl Build<'_> {
     }
 
     /// Returns the ONBUILD steps of a stage's base, for the plan. If the base image must be pulled,
-    /// pulls it now. Returns no steps for stage 0: no stage is above it, so its steps cannot name
-    /// one.
+    /// pulls it now. Returns no steps for stage 0: no stage precedes stage 0, so its steps cannot
+    /// name a stage.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
         let Base { image, platform } = &bases[at];
         let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
@@ -308,9 +308,9 @@ impl Build<'_> {
         }
     }
 
-    /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, if
-    /// it is for another platform, or if `--pull` is set. A local image that is named by id is
-    /// never pulled.
+    /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, or
+    /// if it is for another architecture. With `--pull`, also pulls the image if `triggers` has not
+    /// pulled it. A local image that is named by id is never pulled.
     pub fn base_image(
         &self,
         image: &str,
@@ -339,7 +339,7 @@ impl Build<'_> {
     }
 
     /// Looks for the image among the local images. Fails if an image that is named by id is for
-    /// another platform, because no registry can supply it.
+    /// another architecture, because no registry can supply an image by its id.
     fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Presence> {
         let name = self.image_name(image)?;
         let Some(here) = self.engine.image_store().resolve(&name)? else {
@@ -505,7 +505,7 @@ impl Build<'_> {
 }
 
 impl State {
-    /// The program and arguments of SHELL, which precede a command in shell form.
+    /// The program and arguments of SHELL, or `/bin/sh -c`. They precede a command in shell form.
     pub fn shell(&self) -> Vec<String> {
         let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
         self.config.config.shell.clone().unwrap_or_else(default)
@@ -519,7 +519,7 @@ impl State {
         }
     }
 
-    /// Adds an instruction that makes no layer to the history.
+    /// Adds to the history an instruction that makes no layer.
     pub fn note(&mut self, text: &str) {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
@@ -536,7 +536,7 @@ impl State {
         });
     }
 
-    /// Adds a step and its layer, if it made one, to the history and to the layers.
+    /// Adds a step to the history. If the step made a layer, adds the layer to the image's layers.
     pub fn add_step(&mut self, created_by: &str, entry: &CacheEntry) {
         self.add(created_by.to_owned());
         if let Some(step) = self.config.history.last_mut() {
@@ -629,7 +629,7 @@ pub fn is_predefined(name: &str) -> bool {
         || name.starts_with("BUILDKIT_")
 }
 
-/// Returns the list as Go's `%q` prints it, apart from escapes of control characters.
+/// Returns the list as Go's `%q` prints it, apart from some escapes.
 fn quoted(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(" "))

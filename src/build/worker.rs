@@ -1,11 +1,11 @@
 //! Runs a build in a child process.
 //!
 //! The caller shows the messages that the build sends through a pipe, and receives signals. SIGINT,
-//! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin.
-//! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)).
-//! Then the caller cleans up as the next build would: complete layers go into the cache, and all
-//! other files are removed. The signals are unblocked before the clean-up, so a second one ends the
-//! caller.
+//! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin,
+//! unless the caller ignores the signal. The caller kills the build, whose child processes die with
+//! the build (PR_SET_PDEATHSIG of prctl(2)). Then the caller cleans up as the next build would:
+//! complete layers go into the cache, and the other files of the build are removed. The signals are
+//! unblocked before the clean-up, so a second signal ends the caller.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -28,8 +28,8 @@ use crate::sys::signal::{self, Signal};
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// The interval at which the elapsed time is shown.
 const TICK: Duration = Duration::from_millis(100);
-/// The longest wait for the processes of a killed build. If one of them lives longer, the next
-/// build removes its files.
+/// The longest wait for the child processes of a killed build. If a child process lives longer, the
+/// next build removes the files of the killed build.
 const DYING: Duration = Duration::from_secs(10);
 /// The most bytes that a line, or the result, of a build or a stage may have.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -43,7 +43,7 @@ pub struct Worker {
 /// The result of a build.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// The image's id; `None` if no output keeps the image.
+    /// The image's id; `None` if no output keeps the image, or if the build failed.
     id: Option<ImageId>,
     error: Option<String>,
 }
@@ -98,8 +98,8 @@ struct Signals {
 
 impl Signals {
     fn receive() -> Result<Signals> {
-        // Under nohup(1) SIGHUP is ignored. A signalfd would still receive it, so leave ignored
-        // signals out.
+        // Under nohup(1) SIGHUP is ignored. A signalfd receives even ignored signals, so leave
+        // ignored signals out.
         let taken: Vec<Signal> =
             ENDING.into_iter().filter(|signal| !signal::is_ignored(*signal)).collect();
         let fd = signal::receive(taken.iter().copied()).context(|| "receive signals")?;
@@ -129,7 +129,7 @@ impl Worker {
     pub fn start(name: &'static str, work: &dyn Fn(&Report<'_>) -> String) -> Result<Worker> {
         let process = fork_with(name, &|pipe: &mut dyn Write| {
             let pipe = RefCell::new(pipe);
-            // If the write fails, the parent has stopped reading and kills this process.
+            // If the write fails, the parent does not read the pipe any more, so ignore the error.
             let send = |text: &str| drop(pipe.borrow_mut().write_all(text.as_bytes()));
             let result = work(&Report::new(&|message| send(&message.to_line())));
             send(&format!("\0{result}\n"));

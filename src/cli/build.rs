@@ -303,7 +303,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
 ];
 
 /// Returns the build options that these flags of `build` set. A compose file's `build` section
-/// gives the flags. Fails if a value is invalid.
+/// gives the flags. Fails on an unknown flag or a bad value.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Options> {
     let mut args = BuildArgs::default();

@@ -34,7 +34,8 @@ const DEFAULT_SIZE: (usize, usize) = (24, 80);
 /// The form of the progress, as `--progress` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// Draws in place if stderr is a terminal that understands cursor codes; otherwise `Plain`.
+    /// Draws in place if stderr is a terminal, and NO_COLOR and TERM allow cursor codes. Otherwise
+    /// the form is `Plain`.
     #[default]
     Auto,
     Plain,

@@ -65,10 +65,10 @@ pub struct CopyFlags {
 }
 
 /// Copies between the two places that `words` name. `containers` returns the names or ids of the
-/// containers of a place. For a place outside of containers it returns one empty text. The copy
-/// comes from the source's first container and goes to each target. Fails if an operand is invalid,
-/// if a tar would be read from a terminal or written to a terminal, or if `containers` or a copy
-/// fails.
+/// containers of a place. For a place outside of containers, `containers` returns one empty text.
+/// The copy comes from the source's first container and goes to each target. Fails if an operand is
+/// invalid, if a tar would be read from a terminal or written to a terminal, or if `containers` or
+/// a copy fails.
 pub fn copy(
     engine: &Engine,
     words: &[String],

@@ -245,9 +245,9 @@ pub static SYSTEM_PRUNE: Command = Command {
     },
 };
 
-/// Removes images. If no filter by label or time is set, also removes the leftovers of killed
-/// commands. The returned lines start with a small letter, as Docker prints them for a prune but
-/// not for `rmi`.
+/// Removes images. If no filter by label or time is set, also removes the leftovers in the image
+/// store. The returned lines start with a small letter, as Docker prints them for a prune but not
+/// for `rmi`.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     let gone = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     let mut pruned = Pruned { reclaimed: gone.reclaimed, ..Pruned::default() };
@@ -270,8 +270,8 @@ fn images_in_words(args: &PruneArgs) -> &'static str {
     }
 }
 
-/// Asks for confirmation, prunes and prints what was removed. `what` returns the words for the
-/// objects that will be removed.
+/// Prunes and prints what was removed. Without `-f`, asks for confirmation first. `what` returns
+/// the words for the objects that will be removed.
 fn prune(
     call: &Invocation,
     flags: &'static [Flag<PruneArgs>],

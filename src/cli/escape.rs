@@ -1,7 +1,8 @@
 //! Escapes control characters before text from images, containers and registries reaches a
-//! terminal. A control character, a character that changes the direction of text, or a byte that is
-//! not UTF-8 is printed as its code, such as `\u001b`. The escapes have JSON's syntax, so a control
-//! character in a JSON string keeps its value.
+//! terminal. A control character, a control of the text's direction (U+202A to U+202E, U+2066 to
+//! U+2069), or a byte that is not UTF-8 is printed as its code, such as `\u001b`. Only `text` keeps
+//! newlines and tabs. The escapes have JSON's syntax, so a control character in a JSON string keeps
+//! its value.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! The command `events`: prints events of containers, images, networks and volumes, in Docker's
-//! words.
+//! The command `events`: prints events of containers, images, networks, volumes and the build
+//! cache, in Docker's words.
 //!
 //! Each event is a line of text, a line of JSON, or a template's output. Docker's message has
 //! different names in JSON (`timeNano`) and in templates (`.TimeNano`). In mydocker a template may
@@ -86,7 +86,7 @@ pub static EVENTS: Command = Command {
 fn parse_filter(text: &str) -> Result<Option<EventFilter>> {
     let Some((key, value)) = split_filter(text, "event=die")? else { return Ok(None) };
     Ok(Some(match key.as_str() {
-        // `inspect` prints a name with a slash before it.
+        // `inspect` prints a container's name with a slash before it, so accept the slash.
         "container" => EventFilter::Container(value.trim_start_matches('/').to_owned()),
         "event" => EventFilter::Event(value),
         "image" => EventFilter::Image(value),

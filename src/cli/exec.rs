@@ -109,7 +109,7 @@ fn exec(call: &Invocation) -> Outcome {
         Engine::hide_variables();
     }
     let options = resolve(args, operands);
-    // As in Docker, every failure of the engine has the status 1 if `-d` is given.
+    // As in Docker, every failure of `Engine::exec` has the status 1 if `-d` is given.
     let status = |error: Error| if options.detach { error.exit_with(EXIT_FAILURE) } else { error };
     Ok(call.engine()?.exec(&options).map_err(status)?)
 }

@@ -26,12 +26,12 @@ pub struct FlagSpec {
     pub category: Category,
 }
 
-/// The part of Docker that refuses a bad value of a flag. The exit status depends on it
+/// The part of Docker that refuses a bad value of a flag. The exit status depends on this part
 /// (`parse::status_of_bad`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checker {
     Client,
-    /// The client passes any value on, and the daemon refuses it.
+    /// The client passes every value on, and the daemon refuses a bad value.
     Daemon,
     /// The client refuses a value without `=`. The daemon refuses a bad `KEY=VALUE`.
     DaemonIfPair,
@@ -138,8 +138,7 @@ impl<A> Flag<A> {
         flag
     }
 
-    /// A Docker switch that is accepted and has no effect. `doc` says why: mydocker always does
-    /// what the switch requests, or lacks what the switch would change.
+    /// A Docker switch that is accepted and has no effect. `doc` says why.
     pub const fn accepted(long: &'static str, doc: &'static str) -> Self {
         Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
     }

@@ -1,4 +1,4 @@
-//! Prints listings as Docker's tables, with `--format json` and with templates.
+//! Prints listings as Docker's tables, as JSON, or by a template (`--format`).
 //!
 //! A listing declares its fields once, as data. The default columns, the JSON objects and the
 //! values for templates are all made from these fields. Templates use Go's language (`template`).
@@ -21,7 +21,7 @@ pub struct Show {
     pub now: Instant,
 }
 
-/// One field of a row, under Docker's name.
+/// One field of a row. `name` is the field's name in templates and in JSON.
 pub struct Field<R: 'static> {
     pub name: &'static str,
     pub header: &'static str,
@@ -46,8 +46,8 @@ pub trait Row {
         None
     }
 
-    /// The field's value in JSON and in templates. By default this is `text`, which the field's
-    /// column shows.
+    /// The field's value in JSON and in templates. The default value is `text`, the text of the
+    /// field.
     fn typed(&self, _field: &str, text: &str) -> Value {
         Value::text(text)
     }
@@ -88,9 +88,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// As [`Format::parse`], for a listing with `--quiet`. As in Docker, `--quiet` replaces the
-    /// default table, shortens `raw` to the line of the id or name, and has no effect on `json` or
-    /// on a template.
+    /// As [`Format::parse`], for a listing that has the flag `--quiet`. As in Docker, `--quiet`
+    /// replaces the default table, shortens `raw` to the line of the id or name, and has no effect
+    /// on `json` or on a template.
     pub fn parse_quiet<R: Row>(
         quiet: bool,
         text: &str,
@@ -123,7 +123,7 @@ impl Format {
     /// As [`Format::parse`], but does not look for unknown fields: for `stats`, Docker reports them
     /// only if there is a row. Fails on a bad template.
     pub fn parse_unchecked<R: Row>(text: &str, columns: &'static [&'static str]) -> Result<Format> {
-        // As in Docker, the word `table` is plain text if a space precedes it.
+        // As in Docker, `table` before a template is plain text if a space precedes `table`.
         let table = text.starts_with("table");
         let text = text.trim_matches(' ');
         match text {

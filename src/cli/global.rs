@@ -154,9 +154,9 @@ impl GlobalArgs {
     }
 
     /// Fails if the flags or Docker's variables name another daemon than the default one of this
-    /// host. Otherwise the user would take this host's containers for those of another host. As in
-    /// Docker, a flag wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT. Also fails
-    /// if `--host` and `--context` are both given.
+    /// host. Without this error the user would take this host's containers for those of another
+    /// host. As in Docker, a flag wins over the variables, and DOCKER_HOST wins over
+    /// DOCKER_CONTEXT. Also fails if `--host` and `--context` are both given.
     pub fn refuse_other_daemons(&self) -> Result<()> {
         const LOCAL: [&str; 4] =
             ["", "unix://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"];

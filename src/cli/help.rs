@@ -83,7 +83,7 @@ fn overview() -> String {
 const COMPOSE: &str = "Run the services of a compose file: up, down, ps, logs … (compose --help)";
 
 /// Prints the help of a management word, such as `mydocker volume --help`: the subcommands. For
-/// `compose`, also prints their summaries and the flags before a subcommand.
+/// `compose`, also prints each subcommand's summary and the flags before a subcommand.
 pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
     let own: Vec<&&Command> = COMMANDS
         .iter()
@@ -129,7 +129,8 @@ fn page(command: &Command) -> String {
     out
 }
 
-/// Appends one line for each flag: the spellings, then the help text.
+/// Appends one line for each flag: the long and the short spelling, the help text, and the further
+/// spellings.
 fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
     let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
@@ -142,7 +143,7 @@ fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
     }
 }
 
-/// Returns the spellings of a flag, such as `-m, --memory SIZE`.
+/// Returns a flag's short and long spelling and its placeholder, such as `-m, --memory SIZE`.
 fn head(flag: &FlagSpec) -> String {
     let short = match flag.short {
         Some(short) => format!("-{short}, "),

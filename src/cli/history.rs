@@ -148,7 +148,7 @@ static FIELDS: &[Field<Row>] = &[
     },
 ];
 
-/// Appends the time in Docker's format: `2026-01-31T12:00:00Z`.
+/// Appends the time of a step, such as `2026-01-31T12:00:00Z`, or `N/A` if the step has no time.
 fn push_created(out: &mut String, row: &Row) {
     match row.step.created {
         Some(created) => {

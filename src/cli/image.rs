@@ -1,7 +1,7 @@
 //! `images`, `import`, `load`, `tag` and `rmi`: the commands for local images and for images from
-//! archives. An archive is read from a file, from a URL (`import` only) or from stdin, unless stdin
-//! is a terminal. `save` and `commit` are in `archive`, `pull` and `push` in `registry`, the
-//! filters of `images` in `image_filter`.
+//! archives. An archive is read from a file, from a URL (`import` only) or from stdin. If stdin is
+//! a terminal, the commands do not read from stdin but fail. `save` and `commit` are in `archive`,
+//! `pull` and `push` are in `registry`, and the filters of `images` are in `image_filter`.
 
 use std::path::PathBuf;
 
@@ -398,7 +398,7 @@ pub static RMI: Command = Command {
     },
 };
 
-/// Returns Docker's lines about what a removal took away.
+/// Returns the lines that Docker prints for the names and digests that a removal has removed.
 pub(super) fn lines_of(removed: &RemovedImage) -> impl Iterator<Item = String> {
     let names = removed.untagged.iter();
     let untagged = names.map(|name| format!("Untagged: {}", name.familiar()));

@@ -1,5 +1,5 @@
-//! The `--filter` of `images` chooses the images that the listing shows. The filters of prunes are
-//! in `prune_filter`.
+//! The `--filter` of `images` chooses the images that the listing shows. `image prune` uses the
+//! filter `dangling` of this file; the other filters of prunes are in `prune_filter`.
 //!
 //! A `reference` is a pattern in the syntax of Go's path.Match. The pattern is compared with the
 //! name and with `name:tag`. If there are patterns, an image must match one of them. An image must
@@ -38,8 +38,8 @@ pub enum Moment {
 }
 
 impl ImageFilter {
-    /// Parses `KEY=VALUE`, and returns `None` for an empty text. Fails on an unknown key or a bad
-    /// value.
+    /// Parses `KEY=VALUE`, and returns `None` for an empty text. Fails on any other text without
+    /// `=`, on an unknown key and on a bad value.
     pub fn parse(text: &str) -> Result<Option<ImageFilter>> {
         let Some((key, value)) = split_filter(text, "dangling=true")? else { return Ok(None) };
         Ok(Some(match (key.as_str(), value.as_str()) {
@@ -59,13 +59,14 @@ impl ImageFilter {
         }))
     }
 
-    /// Chooses images by a pattern for the name, in the syntax of Go's path.Match. Fails on a bad
-    /// pattern.
+    /// Returns the filter by a pattern for the name, in the syntax of Go's path.Match. Fails on a
+    /// bad pattern.
     pub fn named(pattern: &str) -> Result<ImageFilter> {
         Glob::of_path(pattern, false).map(ImageFilter::Reference)
     }
 
-    /// Replaces an image's name by the image's creation time. Fails if no image has that name.
+    /// Replaces an image's name by the image's creation time. Fails if the name is invalid or no
+    /// image has that name.
     pub fn resolve(self, engine: &Engine) -> Result<ImageFilter> {
         let at = |name: &str| engine.image_created(&name.parse()?).map(Moment::At);
         Ok(match self {

@@ -147,7 +147,7 @@ fn lines(facts: &InfoView) -> String {
     out.replace(": \n", ":\n")
 }
 
-/// The registries without verified TLS: those of the settings and, as with Docker, all of loopback.
+/// The registries without verified TLS: those of the settings and, as with Docker, 127.0.0.0/8.
 fn insecure(facts: &InfoView) -> impl Iterator<Item = &str> {
     facts.insecure_registries.iter().map(String::as_str).chain(["127.0.0.0/8"])
 }

@@ -424,8 +424,8 @@ pub static RM: Command = Command {
         if args.force {
             return call.each_together(
                 &names,
-                // Ignore a failure here. If its cause remains, `remove_killed` fails too, and that
-                // failure is reported.
+                // Ignore a failure here: `remove_killed` kills the container if it still runs, and
+                // a failure of `remove_killed` is reported.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |_| {},
                 |name, killed| {

@@ -43,8 +43,8 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// The date of the last change to the page's own words. The date is fixed, so that two builds give
-/// the same bytes.
+/// The date that the page shows. The date is fixed, so that two builds give the same bytes. Update
+/// the date when the page's own words change.
 const DATE: &str = "2026-11-28";
 
 fn page() -> String {

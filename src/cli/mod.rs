@@ -1,8 +1,8 @@
 //! The command line: turns argv into calls of the engine, and results into tables, JSON and exit
 //! statuses.
 //!
-//! `COMMANDS` lists every command. Each command has a static table of flags (`flag`), from which
-//! the parser, the help, the shell completion and the man page are made. A command's file turns its
+//! `COMMANDS` lists every command. Each command has a static table of flags (`flag`), which the
+//! parser, the help, the shell completion and the man page use. A command's file turns the
 //! arguments into the engine's plain types, calls the engine and prints the result. `cli` also
 //! prompts, and reads environment variables and the files that flags name.
 
@@ -197,8 +197,8 @@ static COMMANDS: &[&Command] = &[
     &man::MAN,
 ];
 
-/// Docker's other spellings of commands. Each entry holds the typed words, the command's name, and
-/// the arguments to put before the typed ones.
+/// Docker's other spellings of commands. Each entry holds the spelling, the command's name, and the
+/// arguments to put before those of the user.
 static ALIASES: &[(&str, &str, &[&str])] = &[
     ("container ls", "ps", &[]),
     ("container list", "ps", &[]),
@@ -273,7 +273,7 @@ pub enum Failure {
     /// The command line was wrong.
     Usage(Error),
     Engine(Error),
-    /// `--help` was among the flags.
+    /// The command line asks for help, for example by `--help`.
     Help,
 }
 
@@ -307,9 +307,8 @@ impl Invocation {
         Ok((args, operands))
     }
 
-    /// Opens the engine with the roots and the firewall of the global flags. Fails if the flags or
-    /// the environment name another daemon, or have a bad root or firewall, or if the engine cannot
-    /// open its state.
+    /// Opens the engine with the roots and the firewall that the global flags and the environment
+    /// choose. Fails like `refuse_other_daemons`, `roots`, `firewall` and `Engine::new`.
     pub fn engine(&self) -> Result<Engine> {
         self.global.refuse_other_daemons()?;
         Engine::new(self.global.roots()?, self.global.firewall()?, |warning| {
@@ -342,9 +341,9 @@ impl Invocation {
         })
     }
 
-    /// Calls `first` with all names, then `between` with all results, then `last` with each result
-    /// that is not an error. So the work that `first` and `between` start runs for all names at the
-    /// same time.
+    /// Calls `first` with each name, then `between` once with all results, then `last` with each
+    /// result that is not an error. So the work that `first` and `between` start runs for all names
+    /// at the same time.
     pub fn each_together<T>(
         &self,
         names: &[String],
@@ -491,7 +490,8 @@ fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     }
 }
 
-/// Whether the command may be typed after `container`. `container prune` has the word in its name.
+/// Whether the command may be typed after `container`. `container prune` does not count, because
+/// its name already has the word `container`.
 fn is_container_command(command: &Command) -> bool {
     matches!(command.group, flag::Group::Run | flag::Group::Watch) && !command.name.contains(' ')
 }

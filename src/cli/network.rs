@@ -219,8 +219,8 @@ const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
 /// Interprets the options of `network create` for the driver. Docker's long keys work as well as
 /// the short keys. Fails on `--ingress`, on an unknown driver, on a bad value, and on an option of
-/// Docker's that has no meaning for the driver. Also returns the keys of all unknown options. As in
-/// Docker, these options are kept, and `inspect` shows them.
+/// Docker's that has no meaning for the driver. Also returns the keys of the options that the
+/// driver does not know. As in Docker, these options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options, ingress } = args;
     if ingress {
@@ -292,7 +292,7 @@ enum NetworkFilter {
     Scope(String),
     /// Whether the network always exists: `bridge`, `host` and `none`.
     Builtin(bool),
-    /// Whether no container uses the network.
+    /// Whether the network is custom and no container uses the network.
     Dangling(bool),
     /// `key` or `key=value`.
     Label(String),
@@ -377,8 +377,8 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a network passes the filters. All label filters must match. Of the filters with another
-/// key, at least one must match for each key.
+/// Whether a network passes the filters. All label filters must match. For every other key that is
+/// given, at least one of the key's filters must match.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
     let is_label = |filter: &NetworkFilter| matches!(filter, NetworkFilter::Label(_));
     pass(filters, is_label, |filter| match filter {

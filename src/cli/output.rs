@@ -44,7 +44,7 @@ pub fn print_error(text: &str) {
     let _ = stderr().write_all(escape::text(text).as_bytes());
 }
 
-/// Prints an error on stderr. On a terminal the name before the first colon is red.
+/// Prints an error on stderr. On a terminal with colours, the text before the first colon is red.
 pub fn print_complaint(text: &str) {
     let text = escape::text(text);
     let (name, rest) = text.split_at(text.find(':').unwrap_or(0));
@@ -74,7 +74,7 @@ pub fn removal_confirmed(what: &[&str]) -> Result<bool> {
 }
 
 /// Prints `question` and reads the answer from stdin. Every answer except `y`, `Y` and `yes` means
-/// no. Fails if stdin cannot be read.
+/// no. Fails if stdout cannot be written, or if stdin cannot be read or is not UTF-8.
 pub fn confirmed(question: &str) -> Result<bool> {
     print(&format!("{question} [y/N] "))?;
     let mut answer = String::new();

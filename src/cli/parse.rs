@@ -30,7 +30,8 @@ struct Occurrence {
 }
 
 /// Parses `argv` into `args` and returns the operands. Fails on an unknown flag, a missing or bad
-/// value or a wrong number of operands. Returns `Failure::Help` for `--help` and `-h`.
+/// value or a wrong number of operands. Returns `Failure::Help` for `--help`, and for `-h` if the
+/// command has no flag `-h`.
 pub fn parse<A>(
     command: &Command,
     flags: &'static [Flag<A>],
@@ -50,11 +51,12 @@ pub fn split<A>(
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
     debug_assert_eq!(command.specs().len(), flags.len(), "{} has another table", command.name);
-    // Only this closure depends on the type of the arguments; all other code works on specs.
+    // Only this closure depends on the type of the arguments; `read` works on specs.
     read(command, argv, &mut |flag, value| flags[flag].set(args, value))
 }
 
-/// Passes each typed flag to `update`, by its index in the table. Returns the operands.
+/// Passes each typed flag to `update`, by its index in the table. Skips an empty value if the flag
+/// ignores empty values. Returns the operands.
 fn read(
     command: &Command,
     argv: &[String],
@@ -186,8 +188,8 @@ fn text(argument: OsString) -> String {
     argument.to_string_lossy().into_owned()
 }
 
-/// Returns the error for too few operands. The error names the first missing operand; `count` is
-/// the number of operands that were given.
+/// Returns the error for too few operands; `count` is the number of operands that were given. The
+/// error shows the usage line.
 pub fn missing(command: &Command, count: usize) -> Error {
     let name = command
         .usage
@@ -332,7 +334,7 @@ mod tests {
             let (args, _) = run(line).unwrap();
             assert_eq!(args.name, if line.contains("web") { "web" } else { "" }, "{line}");
         }
-        // A flag for a list, such as `-e`, passes the empty value to its parser.
+        // A flag that is not a setting, such as `-e`, passes the empty value to its parser.
         assert_eq!(run("-e= img").unwrap_err(), "-e: no value");
     }
 

@@ -35,7 +35,7 @@ impl fmt::Display for Ports<'_> {
     }
 }
 
-/// Returns the entries of the column as text.
+/// Returns the entries of the column PORTS as text.
 pub fn lines(published: &[PublishedPort], exposed: &[String]) -> Vec<String> {
     grouped(published, exposed).iter().map(Ports::to_string).collect()
 }

@@ -150,12 +150,12 @@ impl Progress {
     fn draw(&self, drawing: &mut Drawing, line: &str) {
         let mut text = String::new();
         if drawing.drawn > 0 {
-            // Move the cursor up to the first bar and erase everything below.
+            // Move the cursor up to the first drawn line and erase everything below.
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
-        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but such a line
-        // occupies two.
+        // A line that `drawn` counts must fit the terminal, because a wrapped line would occupy
+        // two lines.
         let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);

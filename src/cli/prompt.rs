@@ -1,8 +1,8 @@
 //! Asks the user for the name and the password of `login`, on the terminal or from stdin.
 //!
 //! A prompt goes to stderr, so that the user sees it when stdout is a file. A secret is typed
-//! without echo; `tty::NoEcho` restores the terminal on every return path, and before Ctrl-C ends the
-//! command. `MAX_SECRET` limits each read.
+//! without echo; `tty::NoEcho` restores the terminal on every return path, and before Ctrl-C ends
+//! the command. `MAX_SECRET` limits each read.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
@@ -20,8 +20,8 @@ pub enum Echo {
     Off,
 }
 
-/// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read, or if the
-/// line is not UTF-8 or too long.
+/// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read, if the echo
+/// cannot be turned off, or if the line is not UTF-8 or too long.
 pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");

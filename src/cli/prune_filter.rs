@@ -14,7 +14,7 @@ use crate::units::parse_moment;
 
 /// The help text of `--filter`.
 pub const DOC: &str = "Remove only matches of until=, label= or label!=";
-/// The keys that the error for an unknown key lists, for prunes without keys of their own.
+/// The keys of the prunes that have no further keys. The error for an unknown key lists them.
 pub const KNOWN: &str = "label until";
 
 /// All `--filter`s of one prune.

@@ -1,6 +1,6 @@
 //! Prints what a prune removed, in Docker's words. Each section has a heading and the names of the
-//! removed objects; the last line has the number of freed bytes. `prune_filter` and the engine
-//! decide which objects are removed.
+//! removed objects; a section without objects is not printed. The last line has the freed space.
+//! `prune_filter` and the engine decide which objects are removed.
 
 use super::output::print;
 use crate::engine::view::Pruned;
@@ -14,7 +14,7 @@ pub const CACHE_HEADING: &str = "Deleted build cache objects:";
 /// A heading, and the objects that were removed.
 pub type Section = (&'static str, Pruned);
 
-/// Prints the removed objects and the freed bytes. Fails like `print`.
+/// Prints the removed objects and the freed space. Fails like `print`.
 pub fn print_pruned(sections: &[Section]) -> Result<()> {
     let mut text = String::new();
     let mut reclaimed = 0;

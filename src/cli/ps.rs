@@ -1,7 +1,7 @@
 //! The command `ps`: lists containers in Docker's columns and words ("Up 5 minutes", "Exited (0) 2
-//! hours ago"). Without `-a` only containers that run or wait for a restart are shown. As in
-//! Docker, a filter by status, `-l` and `-n` include stopped containers. `engine::list` reads the
-//! states.
+//! hours ago"). By default only containers that run or wait for a restart are shown. `-a` includes
+//! the stopped containers. As in Docker, `-l`, a positive `-n` and a filter by status include the
+//! stopped containers too. `engine::list` reads the states.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{
@@ -132,7 +132,8 @@ fn parse_filter(text: &str) -> Result<Option<Filter>> {
     }))
 }
 
-/// Parses `80`, `80/udp` or `8000-8080/tcp`. Fails on any other text.
+/// Parses a port or a range of ports, such as `80`, `80/udp` or `8000-8080/tcp`. The default
+/// protocol is TCP. Fails on any other text.
 fn parse_ports(text: &str) -> Result<PortFilter> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
@@ -151,7 +152,7 @@ fn ps(call: &Invocation) -> Outcome {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {}", in_dockers_words(&error))),
     };
-    // As in Docker, a filter by status, `-n` and `-l` include the stopped containers.
+    // As in Docker, a filter by status, a positive `-n` and `-l` include the stopped containers.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
     let last = args.last.or(args.latest.then_some(1));
     let all = args.all || last.is_some() || by_status;
@@ -303,8 +304,8 @@ pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     if typed.starts_with("sha256:") { push_id(out, typed, show) } else { out.push_str(typed) }
 }
 
-/// Appends the names of volumes and the host paths that are mounted. Each is cut to fifteen
-/// characters unless `show.no_trunc` is set.
+/// Appends the names of volumes and the host paths that are mounted. Each name or path is cut to
+/// fifteen characters unless `show.no_trunc` is set.
 pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     for (at, mount) in container.mounts.iter().enumerate() {
         if at > 0 {
@@ -315,7 +316,7 @@ pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
 }
 
 /// Appends the command in quotes, cut to twenty characters unless `show.no_trunc` is set. As in
-/// Docker, an argument with a space is in single quotes, but not the program's name.
+/// Docker, an argument with a space is in single quotes; the program's name is not.
 pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     let mut line = String::new();
     for (at, argument) in container.args.iter().enumerate() {

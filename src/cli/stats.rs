@@ -1,6 +1,7 @@
 //! The command `stats`: prints the resource use of containers in Docker's columns, once with
 //! `--no-stream`, otherwise until the user interrupts the command or the reader closes the pipe. On
-//! a terminal each table replaces the previous table. `engine::stats` measures the figures.
+//! a terminal that takes escape sequences, each table replaces the previous table. `engine::stats`
+//! measures the figures.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

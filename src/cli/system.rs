@@ -1,6 +1,6 @@
 //! `system check`, `boot` and `halt`: the commands that concern the whole host. `check` prints each
 //! finding and exits with 1 if one remains. The init system calls `boot` and `halt` (contrib/ has
-//! the unit files). `engine::check` and `engine::boot` do the work.
+//! files for several init systems). `engine::check` and `engine::boot` do the work.
 
 use super::flag::{Command, Flag, Group, Operand, spec};
 use super::lifecycle::{NO_FLAGS, parse_timeout};
@@ -114,7 +114,7 @@ pub static HALT: Command = Command {
 
 fn halt(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(HALT_FLAGS)?;
-    // -1 means no limit. No shutdown lasts u32::MAX seconds.
+    // -1 means no limit. Use u32::MAX seconds for no limit, because no shutdown lasts so long.
     let timeout = u64::try_from(args.timeout.unwrap_or(HALT_TIMEOUT)).unwrap_or(u32::MAX.into());
     call.engine()?.halt(timeout)?;
     Ok(0)

@@ -1,8 +1,8 @@
 //! Lays out tables as Docker does: by default a column has at least ten characters, and at least
 //! three spaces separate two columns.
 //!
-//! One string holds all cells, and a list holds the index of each cell's end. So a thousand rows
-//! need only a few allocations.
+//! One string holds all cells, and a list holds the index of each cell's end. So a cell without a
+//! colour needs no allocation of its own.
 
 use super::style::Style;
 

@@ -1,7 +1,7 @@
 //! The command `top`: prints the processes of a container as the host's ps(1) shows them, in
 //! Docker's columns. The options of ps follow the container's name; the default is `-ef`. Without
 //! ps on the host, mydocker prints the columns of `ps -ef` itself (UID, PID, PPID, C, STIME, TTY,
-//! TIME, CMD), with numeric users and times in UTC. `engine::top` collects the facts.
+//! TIME, CMD), with numeric users and with STIME in UTC. `engine::top` collects the facts.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use super::{Invocation, Outcome, escape};
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// The width of Docker's columns, in characters.
+/// The minimum width of Docker's columns, in characters.
 const WIDTH: usize = 20;
 
 /// The command `top`.

@@ -4,7 +4,8 @@
 //! `--publish-add` and `--publish-rm` belong to `update` alone. `run` has all other flags too, and
 //! the same functions parse their values. A flag that is not given leaves the container's setting
 //! unchanged. As in Docker, a limit of 0 also leaves the setting unchanged, except that
-//! `--pids-limit 0` removes that limit.
+//! `--pids-limit 0` removes that limit. In `--cpuset-cpus` and `--cpuset-mems`, 0 is the first CPU
+//! or memory node.
 
 use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::resources::{

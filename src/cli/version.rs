@@ -1,10 +1,10 @@
 //! `version` and `--version`. The version of this binary is MYDOCKER_VERSION of the build's
-//! environment, or otherwise the package's version. There is no server, so this program is both the
-//! client and the server.
+//! environment, or otherwise the package's version. mydocker has no daemon, so `version` names this
+//! program as the client and as the server.
 //!
-//! Scripts test whether Docker is "at least 17.03". So the printed version is the version of the
-//! Docker whose commands mydocker has, then a plus sign and the version of this binary:
-//! `20.10.0+mydocker.0.1.0`. The template `{{.Version}}` prints this binary's version alone.
+//! Scripts test whether Docker is "at least 17.03". So the printed version starts with a version of
+//! Docker and ends with the version of this binary, as in `20.10.0+mydocker.0.1.0`. The template
+//! `{{.Version}}` prints this binary's version alone.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::template_of;
@@ -60,16 +60,16 @@ fn version(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// The version of the Docker whose commands, flags and formats mydocker has.
+/// The version of Docker that mydocker reports to scripts.
 const DOCKER_VERSION: &str = "20.10.0";
 
-/// Returns the version that scripts for Docker read: Docker's, a plus sign, and this binary's.
+/// Returns the version that scripts for Docker read: `DOCKER_VERSION`, `+mydocker.`, and this
+/// binary's version.
 pub fn docker_version() -> String {
     format!("{DOCKER_VERSION}+mydocker.{VERSION_TEXT}")
 }
 
-/// The version of Docker's API that has these fields and formats. mydocker has no API, but scripts
-/// compare the version.
+/// The version of the API of Docker 20.10. mydocker has no API, but scripts compare the version.
 const API_VERSION: &str = "1.41";
 const MIN_API_VERSION: &str = "1.12";
 
@@ -90,7 +90,7 @@ fn facts() -> Value {
         ("Version", text(&docker_version())),
         ("Details", details),
     ]);
-    // Go and JSON have different names for some fields, and templates may use both.
+    // Go and JSON have different names for some fields, and a template may use either name.
     let api = |name: &'static str, json: &'static str| {
         [(name, Value::Omitted(text(API_VERSION).into())), (json, text(API_VERSION))]
     };
@@ -128,7 +128,7 @@ fn facts() -> Value {
             ("Client", Value::of_kind("system.clientVersion", client)),
             ("Server", Value::of_kind("*types.Version", server)),
             ("ServerOK", Value::Omitted(Value::Bool(true).into())),
-            // The fields that `version` had before mydocker added `Server`.
+            // Only mydocker has the next three fields, for templates such as `{{.Version}}`.
             ("Version", Value::Omitted(text(VERSION_TEXT).into())),
             ("Os", Value::Omitted(text("linux").into())),
             ("Arch", Value::Omitted(text(Engine::go_architecture()).into())),

@@ -1,7 +1,7 @@
 //! `volume create`, `ls`, `inspect`, `rm` and `prune`: the commands for volumes. `create` without a
-//! name chooses a random name, but the volume does not count as anonymous. As in Docker, `prune`
-//! removes only anonymous volumes unless `-a` is given. `local` is the only driver;
-//! `volume::options` checks its options. `engine::volumes` does the work.
+//! name makes an anonymous volume with a random name. As in Docker, `prune` removes only anonymous
+//! volumes unless `-a` is given. `local` is the only driver; `volume::options` checks its options.
+//! `engine::volumes` does the work.
 
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_labels};

@@ -7,7 +7,7 @@ use crate::engine::warning::Warning;
 /// Returns the sentence for a warning.
 pub fn text(warning: &Warning) -> String {
     match warning {
-        // As in Docker, this is a warning and not an error.
+        // As in Docker, `-p` on such a network is no error.
         Warning::PublishedWithoutBridge => "-p has no effect on a macvlan or ipvlan network: the \
              container has an address of its own on the parent's network"
             .to_owned(),

@@ -1,7 +1,7 @@
 //! Builds that use the images of other services.
 //!
 //! `build.additional_contexts` may name a service as `service:NAME` (compose specification,
-//! "Build"). Then the image of that service is built before the image that needs it, even if no
+//! "Build"). Then that service's image is pulled or built first, if necessary, even if no active
 //! profile enables the service and the user did not name it. If services need each other's images,
 //! the command fails. This file only sorts: `cli` runs the builds.
 
@@ -17,8 +17,9 @@ pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Serv
     project.find(name).ok_or_else(|| context.wrong(no_service(project, name)))
 }
 
-/// Returns `services` and the services whose images their builds use. Each service comes after
-/// those that it needs. Fails if services need each other's images, and as [`built_before`] does.
+/// Returns `services` and the services whose images their builds use. Each service comes after the
+/// services whose images its build uses. Fails if services need each other's images, and as
+/// [`built_before`] does.
 pub fn with_bases<'a>(project: &'a Project, services: &[&'a Service]) -> Result<Vec<&'a Service>> {
     let mut ordered = Vec::new();
     for service in services {

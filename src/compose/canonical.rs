@@ -1,10 +1,10 @@
 //! Converts a compose file to its canonical form, the only form that later steps accept.
 //!
-//! Short forms become long ones, lists of `KEY=VALUE` become maps, and relative paths become
-//! absolute. Each key and type is checked against `schema`, and an error names the file and the
-//! line. Keys that start with `x-` are dropped (compose specification, "Extension"), except names
-//! that the user chooses, such as those of services and labels. Nothing is merged here: `merge`
-//! does that.
+//! `schema` says which keys have short forms, lists of `KEY=VALUE` or paths. Short forms become
+//! long ones, such lists become maps, and relative paths become absolute. An unknown key or a wrong
+//! type is an error, which names the file and the line. Keys that start with `x-` are dropped
+//! (compose specification, "Extension"), except names that the user chooses, such as those of
+//! services and labels. `merge` merges the canonical forms of several files.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ListOf, ROOT};
@@ -12,13 +12,14 @@ use super::scope::Scope;
 use crate::error::Result;
 use crate::suggest::hint;
 
-/// Returns the canonical form of a whole file. Fails if a key is unknown or a value is invalid.
+/// Returns the canonical form of a whole file. Fails if a key is unknown, or if a name or a value
+/// has a wrong form.
 pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
     canonical(node, &ROOT, scope, "")
 }
 
-/// Returns the canonical form of `node`. `path` is its key in the file, such as
-/// `services.web.ports`, for errors.
+/// Returns the canonical form of `node`. Errors name the node by `path`, its key in the file, such
+/// as `services.web.ports`.
 pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<Node> {
     if node.tag == Tag::Reset || node.value == Value::Null {
         return Ok(Node { value: Value::Null, ..node.clone() });
@@ -100,8 +101,8 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
     Ok(Node { value, ..node.clone() })
 }
 
-/// Fails if the merged tree has a key that mydocker does not support. A single file may have one,
-/// because a later file can remove it with `!reset`.
+/// Fails if the merged tree has a key that mydocker does not support. A single file may have such a
+/// key, because a later file can remove the key with `!reset`.
 pub fn refuse(node: &Node, kind: &Kind, path: &str) -> Result<()> {
     let below = |(name, value): &(String, Node), kind| {
         let dot = if path.is_empty() { "" } else { "." };
@@ -121,7 +122,8 @@ pub fn refuse(node: &Node, kind: &Kind, path: &str) -> Result<()> {
     }
 }
 
-/// Checks a name that the user chose, because the names of containers and networks contain it.
+/// Checks the characters of a name that the user chose, because the names of containers and
+/// networks contain such names.
 fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
@@ -163,8 +165,7 @@ fn list(elements: &[Node], path: &str) -> Result<Value> {
     Ok(Value::List(texts))
 }
 
-/// Converts a map or a list of `KEY=VALUE` to a map of texts. The value of a key without `=` is
-/// null.
+/// Converts a map or a list of `KEY=VALUE` to a map of texts. A key without a value gets null.
 fn dict(node: &Node, path: &str) -> Result<Value> {
     let mut found = node.map();
     match &node.value {
@@ -196,8 +197,9 @@ fn dict(node: &Node, path: &str) -> Result<Value> {
     Ok(found.value)
 }
 
-/// Splits a command line at blanks, with the quotes and backslashes of sh(1). Returns `None` if a
-/// quote is not closed or nothing follows a backslash. Variables are not replaced.
+/// Splits a command line at blanks. Quotes and backslashes have much the same meaning as in sh(1).
+/// Returns `None` if a quote is not closed or nothing follows a backslash. Variables are not
+/// replaced.
 pub fn split_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,11 +1,11 @@
 //! The format of `.env` and of `env_file`: one `NAME=value` on a line.
 //!
-//! A line may start with `export`. `#` starts a comment at the start of a line or of a value, and
-//! after a blank. A value in single quotes is literal except for `\'`; a value in double quotes has
-//! escapes and variables. Quoted values may have several lines. A plain value may have variables.
-//! This is the grammar of Docker Compose
-//! (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation). `format: raw`
-//! and `run --env-file`, which take each value literally, are not read here.
+//! A line may start with `export`. `#` starts a comment at the start of a line. In a value without
+//! quotes, `#` starts a comment at the start of the value and after a blank. A value in single
+//! quotes is literal except for `\'`; a value in double quotes has escapes and variables. Quoted
+//! values may have several lines. A value without quotes may have variables. The grammar follows
+//! Docker Compose (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation).
+//! The files of `format: raw` and of `run --env-file` have literal values and are not read here.
 
 use std::cell::RefCell;
 
@@ -82,7 +82,7 @@ fn check_name(file: &str, line: usize, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the offset of the quote that closes the value.
+/// Returns the offset of the quote that closes the value, or `None` if the value is not closed.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().find_map(|(at, c)| {
@@ -92,8 +92,8 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     })
 }
 
-/// Replaces the escapes of double quotes. `\$` becomes `$$`, which the interpolation turns into a
-/// dollar.
+/// Replaces the escapes in a value of double quotes. `\$` becomes `$$`, which the interpolation
+/// turns into a dollar.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();

@@ -1,10 +1,10 @@
 //! Reads the files of a project into one canonical tree.
 //!
-//! This file finds the files (from the working directory upwards), reads `.env`, names the project,
-//! replaces variables, resolves `include` and `extends`, and merges the files. The COMPOSE_*
-//! variables have the meaning that docs.docker.com/compose/how-tos/environment-variables/envvars
-//! gives them. A flag overrides its variable, but `--profile` adds to COMPOSE_PROFILES. `canonical`
-//! checks each key and type, and `project` checks the names that services use.
+//! This file finds the files, reads `.env`, names the project, replaces variables, resolves
+//! `include` and `extends`, and merges the files. The page
+//! docs.docker.com/compose/how-tos/environment-variables/envvars describes the COMPOSE_* variables.
+//! A flag that chooses the project overrides the variable of the same meaning. `canonical` checks
+//! keys and types, and `project` checks the names that services use.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -35,7 +35,7 @@ const NAME: &str = "COMPOSE_PROJECT_NAME";
 /// The most files of a project, with those of `include`. Files of `extends` do not count.
 const MAX_FILES: usize = 64;
 
-/// The flags before the subcommand, which choose the project.
+/// The values of the flags between `compose` and the subcommand.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// `--file`: paths; `-` is the standard input.
@@ -48,7 +48,7 @@ pub struct Choice {
     pub profiles: Vec<String>,
     /// `--project-directory`
     pub directory: Option<String>,
-    /// `--ansi`: whether names are coloured. `None` colours them on a terminal.
+    /// `--ansi`: whether container names are coloured; `None` if the flag is `auto` or not given.
     pub coloured: Option<bool>,
 }
 
@@ -93,8 +93,8 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// Adds the variables of `.env` in a directory, if it exists. All variables that are known
-    /// already override them.
+    /// Adds the variables of the file `.env` in `dir`, if the file exists. Variables that are known
+    /// already override the added variables.
     fn read_usual(&mut self, dir: &Path) -> Result<()> {
         let usual = dir.join(".env");
         let known = self.files.len();
@@ -124,14 +124,15 @@ pub fn shown(path: &Path) -> String {
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
-/// Reads a text file; `-` is the standard input. Fails if the file has more than `yaml::MAX_FILE`
-/// bytes or is no UTF-8.
+/// Reads a text file; `-` is the standard input. Fails if the file cannot be read, has more than
+/// `yaml::MAX_FILE` bytes, or is no UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read_bytes(path, yaml::MAX_FILE)?;
     String::from_utf8(bytes).or_else(|_| fail!("{} is not UTF-8 text", shown(path)))
 }
 
-/// Reads a file; `-` is the standard input. Fails if the file has more than `most` bytes.
+/// Reads a file; `-` is the standard input. Fails if the file cannot be read or has more than
+/// `most` bytes.
 pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
@@ -146,8 +147,8 @@ pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Finds, reads and merges the files of a project. Fails if there is no compose file, or if a file
-/// has a mistake.
+/// Finds, reads and merges the files of a project. Fails if there is no compose file, if a file
+/// cannot be read or has a mistake, or if the project has no valid name.
 pub fn load(choice: &Choice) -> Result<Source> {
     let here = std::env::current_dir().context(|| "find the working directory")?;
     let mut environment = Environment::of_process();
@@ -168,9 +169,9 @@ pub fn load(choice: &Choice) -> Result<Source> {
     for file in &env_files {
         environment.read(&here.join(file))?;
     }
-    // As in Docker Compose, `.env` of the working directory overrides `.env` of the project, and
-    // each of the two may set COMPOSE_FILE. With `--file` or `--project-directory`, only `.env` of
-    // the project is read.
+    // As in Docker Compose, `.env` of the working directory overrides `.env` of the project
+    // directory. Either file may set COMPOSE_FILE. With `--file` or `--project-directory`, only
+    // `.env` of the project directory is read.
     let reads_usual = env_files.is_empty() && !is_disabled;
     let is_chosen = !choice.files.is_empty() || choice.directory.is_some();
     if reads_usual && !is_chosen {
@@ -193,7 +194,7 @@ pub fn load(choice: &Choice) -> Result<Source> {
         )));
     }
     let mut profiles = choice.profiles.clone();
-    // As in Docker Compose, the flag replaces the variable.
+    // As in Docker Compose, `--profile` replaces COMPOSE_PROFILES.
     if profiles.is_empty()
         && let Some(names) = environment.set("COMPOSE_PROFILES")
     {
@@ -234,9 +235,10 @@ fn resolved(dir: &Path, path: &str) -> PathBuf {
     PathBuf::from(clean(&dir.join(path).to_string_lossy()))
 }
 
-/// Returns the files that the flags or COMPOSE_FILE name. Otherwise looks in the directory of
-/// `--project-directory` (without this flag, in `here`) and upwards, and returns the first of
-/// `NAMES` and the override file beside it.
+/// Returns the files that `--file` or COMPOSE_FILE names. If neither is given, searches the
+/// directory of `--project-directory` (without this flag, `here`) and the directories above.
+/// Returns the first compose file and the override file beside it, or nothing if no compose file
+/// exists.
 fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result<Vec<PathBuf>> {
     let absolute = |file: &str| match file {
         "-" => PathBuf::from("-"),
@@ -428,8 +430,8 @@ impl Reader<'_> {
         Ok(merge(base, service, &SERVICE))
     }
 
-    /// Adds the files that a document includes (compose specification, "Include"). Fails if two
-    /// files define the same name differently.
+    /// Adds the files that a document includes (compose specification, "Include"). Two files must
+    /// not define the same name differently.
     fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
         let Some(include) = root.take("include") else { return Ok(root) };
         if !matches!(include.value, Value::List(_) | Value::Null) {
@@ -464,7 +466,7 @@ impl Reader<'_> {
                 None if below != dir => vec![below.join(".env")],
                 None => Vec::new(),
             };
-            // The variables of the including project override those of the included one.
+            // The variables of the including project override those of the included project.
             let mut inner = self.environment.clone();
             inner.own.extend(std::mem::take(&mut inner.files).into_iter().rev());
             for file in &env_files {

@@ -2,9 +2,9 @@
 //!
 //! With `Style::prefixed`, the container's name is before each line. poll(2) waits for all logs,
 //! for the journal of events and for the caller's signals. The journal reports containers that
-//! start later: another replica, a restarted container, or one that replaces another. A line is
-//! printed when it is complete, so lines of two containers never mix. A line longer than `MAX_LINE`
-//! is printed in parts. This file starts and stops no container.
+//! start later: a new replica, a restarted container, or the replacement of a container. An
+//! incomplete line is held back, so that lines of two containers do not mix. A line longer than
+//! `MAX_LINE` may be printed in parts, each as a line. This file starts and stops no container.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ use crate::engine::{Engine, Follower};
 use crate::error::{Context, Result};
 use crate::time::Instant;
 
-/// The colours of the prefixes, used in turn. The numbers are parameters of ECMA-48's SGR.
+/// The colours of the prefixes, used in turn. The numbers are SGR parameters (console_codes(4)).
 const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 /// The most bytes of a line that are held back until the line ends.
 const MAX_LINE: usize = 64 << 10;
@@ -39,8 +39,8 @@ pub struct Style {
 }
 
 impl Style {
-    /// Returns the prefix of the lines of container `name`, padded to `width`. `number` chooses the
-    /// colour.
+    /// Returns the prefix of the lines of container `name`. The name is padded to `width`, and
+    /// `number` chooses the colour. Without `prefixed`, the prefix is empty.
     fn prefix(&self, width: usize, number: usize, name: &str) -> String {
         if !self.prefixed {
             String::new()
@@ -59,12 +59,11 @@ pub struct Ended {
     id: ContainerId,
     pub service: String,
     pub name: String,
-    /// The exit status; `None` if the container was removed or runs again, and the journal has no
-    /// event of its end.
+    /// The exit status; `None` if neither the container's status nor the journal tells it.
     pub code: Option<u8>,
 }
 
-/// The containers that are followed as soon as they start.
+/// Finds the containers that start in a project, so that `Follow` can follow them.
 pub struct StartListener<'a> {
     listener: Listener<'a>,
     project: &'a str,
@@ -74,8 +73,8 @@ pub struct StartListener<'a> {
 }
 
 impl<'a> StartListener<'a> {
-    /// Starts to listen for containers for which `accepts` returns true. Call this before the
-    /// containers are listed: otherwise a container that starts in between is missed.
+    /// Starts to listen for containers for which `accepts` returns true. Call this function before
+    /// you list the containers: otherwise a container that starts in between is missed.
     pub fn listen(
         engine: &'a Engine,
         project: &'a str,
@@ -108,7 +107,7 @@ struct Log {
     follower: Follower,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// The exit status that the last event of an end reported.
+    /// The exit status in the last event `die`, until `turn` uses it.
     died: Option<u8>,
     /// The time at which the container's end was seen; `None` while the container runs. A container
     /// that has ended keeps its `Log`, because it may start again.
@@ -116,8 +115,8 @@ struct Log {
 }
 
 impl<'a> Follow<'a> {
-    /// Makes a follower without logs. `names` are the expected containers; the longest name sets
-    /// the width of the prefixes.
+    /// Makes a follower without logs. `names` are the names of the expected containers; each prefix
+    /// has room for the longest name.
     pub fn new<'n>(
         engine: &'a Engine,
         options: LogsOptions,
@@ -196,7 +195,7 @@ impl<'a> Follow<'a> {
     /// turn.
     pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
         // Read the events before the logs. A replacement is created before the old container ends,
-        // so it is known when the log of the old one ends.
+        // so the replacement is known when the old container's log ends.
         self.note_news(&mut [])?;
         let mut ended = Vec::new();
         let (width, style) = (self.width, &self.style);
@@ -229,13 +228,14 @@ impl<'a> Follow<'a> {
             };
             let (id, service, name) = (log.id.clone(), log.service.clone(), log.name.clone());
             ended.push(Ended { id, service, name, code });
-            // The event of the container's next start may have come before its end was seen.
+            // The event of the container's next start may have come before its end was seen. So ask
+            // whether the container runs again.
             let now = Instant::now();
             let runs_again = self.engine.follow_again(&log.id, &mut log.follower);
             log.ended = (!runs_again.unwrap_or(false)).then_some(now);
         }
         out.flush().and_then(|()| err.flush()).context(|| "print the log")?;
-        // The container was removed or runs again, so the event of its end is in the journal now.
+        // If a code is missing, the container's event `die` may have come since the first read.
         if ended.iter().any(|ended| ended.code.is_none()) {
             self.note_news(&mut ended)?;
         }
@@ -284,7 +284,7 @@ impl<'a> Follow<'a> {
                 starts.coming.retain(|id| *id != event.id);
                 let known = self.logs.iter_mut().find(|log| *log.id == *event.id);
                 if let Some(log) = known {
-                    // If the container was removed at once, its output is lost.
+                    // A container that was removed counts as one that does not run.
                     let runs =
                         self.engine.follow_again(&log.id, &mut log.follower).unwrap_or(false);
                     log.ended.take_if(|ended| runs || event.time > ended.0);
@@ -316,7 +316,7 @@ impl<'a> Follow<'a> {
     }
 
     /// Waits until a log has grown or ended, an event came, `also` is readable, or `limit` has
-    /// passed.
+    /// passed. May return earlier.
     pub fn wait(&self, also: Option<&OwnedFd>, limit: Option<Duration>) -> Result<()> {
         let live = || self.logs.iter().filter(|log| log.ended.is_none());
         let journal = self.starts.as_ref().map(|starts| starts.listener.descriptor());

@@ -1,5 +1,5 @@
-//! `up` in the foreground: starts the project, prints the logs of its containers, and stops the
-//! containers when the user asks for it or, if `Ends` says so, when one of them ends.
+//! `up` in the foreground: starts the project and prints the logs of its containers. A signal stops
+//! the containers. If `Ends` says so, the end of one container stops the others too.
 //!
 //! One loop in one thread does all of this. The first SIGINT or SIGTERM stops the containers in
 //! order, in a child process, so that the loop still prints their logs. Each later signal kills the
@@ -17,7 +17,7 @@ use crate::engine::view::ContainerId;
 use crate::error::{Context, Result};
 use crate::sys::signal::{self, Signal};
 
-/// The longest interval between two checks of the services' conditions.
+/// The longest wait between two checks of the services' conditions.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 /// The options of a foreground `up`.
@@ -46,10 +46,10 @@ pub struct Foreground<'a> {
 }
 
 impl Foreground<'_> {
-    /// Runs until all containers that it follows have ended. Returns the exit status: with
-    /// `status_of`, that of this service's container. Otherwise, if a container or a signal stopped
-    /// the project, returns the container's status, or 128 plus the signal's number; in all other
-    /// cases, 0.
+    /// Runs until all followed containers have ended. Returns the command's exit status. With
+    /// `status_of`, the status is that of the service's container. Otherwise the status is that of
+    /// the container whose end stopped the project, or 128 plus the number of the signal that
+    /// stopped the project, or 0.
     pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
         let (mut pause, mut status) = (Duration::from_millis(1), 0);

@@ -3,7 +3,8 @@
 //!
 //! Each hook runs by `exec`, so it has the container's confinement unless it sets `privileged`. The
 //! hook's output goes to the command's standard streams. If a `post_start` hook fails, its
-//! container is stopped. If a `pre_stop` hook fails, its container keeps running. Both are errors.
+//! container is stopped. If a `pre_stop` hook fails, its container keeps running. A hook that fails
+//! is an error of the command.
 
 use super::node::Node;
 use super::project::Service;

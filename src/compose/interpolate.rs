@@ -37,9 +37,9 @@ impl Variables<'_> {
         Ok(())
     }
 
-    /// Replaces the variables in `text`. A missing variable is an empty text. Fails for a bad form,
-    /// for `${NAME:?x}` without a value, for too deep a nesting, and if the result is larger than
-    /// `MAX_TEXT`.
+    /// Replaces the variables in `text`. A missing variable becomes an empty text. Fails for a bad
+    /// form, for `${NAME:?x}` or `${NAME?x}` without a value, for too deep a nesting, and if the
+    /// result is larger than `MAX_TEXT`.
     pub fn expand(&self, text: &str) -> Result<String> {
         let mut out = String::new();
         let rest = self.copy(text, false, 0, &mut out)?;
@@ -116,7 +116,8 @@ impl Variables<'_> {
         };
         let value = (self.find)(name).filter(|value| !colon || !value.is_empty());
         let mut word = String::new();
-        // If the word is not used, its variables must not be reported as missing.
+        // If the word after the operator is not used, its variables must not be reported as
+        // missing.
         let used = match operator {
             '+' => value.is_some(),
             _ => value.is_none(),
@@ -138,7 +139,8 @@ impl Variables<'_> {
         Ok(rest)
     }
 
-    /// Returns the value of a variable. If it is not set, notes this and returns an empty text.
+    /// Returns the value of a variable. If the variable is not set, adds its name to `missing` and
+    /// returns an empty text.
     fn need(&self, name: &str) -> String {
         (self.find)(name).unwrap_or_else(|| {
             add_once(&mut self.missing.borrow_mut(), name);
@@ -154,7 +156,7 @@ fn check_length(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds `name` to a list that does not have it yet.
+/// Adds `name` to a list, unless the list already has this name.
 pub fn add_once(names: &mut Vec<String>, name: &str) {
     if names.iter().all(|known| known != name) {
         names.push(name.to_owned());

@@ -27,7 +27,7 @@ pub struct Member {
     pub view: ContainerView,
     /// The name of its service.
     pub service: String,
-    /// The number of the replica, from 1; 0 if the label is missing.
+    /// The number of the replica, from 1; 0 if the label is missing or is no number.
     pub number: u32,
     /// True if `compose run` made the container.
     pub is_oneoff: bool,
@@ -65,14 +65,14 @@ pub fn short_name(project: &str, name: &str) -> String {
     rest.unwrap_or(name).to_owned()
 }
 
-/// Returns the temporary name of a container that replaces container `old` and will be called
-/// `name`.
+/// Returns the temporary name of a container that replaces the container with the id `old` and will
+/// be called `name`.
 pub fn replacement(old: &str, name: &str) -> String {
     format!("{}_{name}", hex::short(old))
 }
 
-/// Returns the short id of the container that a container with this temporary name replaces, or
-/// `None` for any other name.
+/// Returns the short id of the old container from the temporary name of its replacement. Returns
+/// `None` if `name` does not have the form of a temporary name.
 pub fn replaced(name: &str) -> Option<&str> {
     let (old, _) = name.split_once('_')?;
     let is_id = old.len() == hex::SHORT && old.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -85,9 +85,9 @@ pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
     Ok(views.filter_map(Member::of).collect())
 }
 
-/// Returns the containers of the services `wanted`, or of the project's services if `wanted` is
-/// empty, without those of `compose run`. Fails if neither the project nor a container has a wanted
-/// service.
+/// Returns the containers of the services `wanted`. If `wanted` is empty, returns the containers of
+/// all services of the project. Leaves out the containers of `compose run`. Fails if a wanted
+/// service is neither in the project nor the service of a container.
 pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let mut members = all(engine, &project.name)?;
     members.retain(|member| !member.is_oneoff);
@@ -121,15 +121,16 @@ fn choose(mut members: Vec<Member>, project: &Project, wanted: &[String]) -> Res
 /// of the project.
 pub fn is_chosen(project: &Project, wanted: &[String], member: &Member) -> bool {
     match wanted {
-        // Without a compose file all services count, otherwise those of the file.
+        // A project that was read without a compose file has no services. Then each container
+        // counts.
         [] if project.services.is_empty() && project.disabled.is_empty() => true,
         [] => project.find(&member.service).is_some(),
         _ => wanted.contains(&member.service),
     }
 }
 
-/// Returns the active container of a service with number `index`, or the first active one if
-/// `index` is 0. Fails if there is none.
+/// Returns the container number `index` of a service, if that container runs or waits for a
+/// restart. If `index` is 0, returns the first such container. Fails if there is no such container.
 pub fn one(engine: &Engine, project: &Project, service: &str, index: u32) -> Result<Member> {
     let members = of_services(engine, project, &[service.to_owned()])?;
     let mut members =
@@ -159,8 +160,8 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Returns the number of containers that are made, started or removed at the same time.
-    /// COMPOSE_PARALLEL_LIMIT can lower it.
+    /// Returns how many containers may be made, started or removed at the same time.
+    /// COMPOSE_PARALLEL_LIMIT can lower this number.
     pub fn parallel(&self) -> usize {
         let limit = self.project.variable("COMPOSE_PARALLEL_LIMIT");
         let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
@@ -174,8 +175,8 @@ impl Session<'_> {
 
     /// Stops containers, each after the containers that depend on it. The containers of one wave
     /// stop at the same time, each with its own `pre_stop` hooks. `timeout` is the grace period in
-    /// seconds; `None` is each container's own. Returns the first failure after all have been
-    /// tried.
+    /// seconds; `None` is each container's own. A failure does not end the work: the first failure
+    /// is returned at the end.
     pub fn stop(&self, members: Vec<Member>, timeout: Option<i64>) -> Result<()> {
         let mut failed = None;
         for wave in waves(members, |member| &member.view.labels).into_iter().rev() {
@@ -232,8 +233,8 @@ impl Session<'_> {
         self.engine.end_stop(asked).map(|()| String::new())
     }
 
-    /// Sends a signal to all active containers. If the signal is SIGKILL or a container's stop
-    /// signal, waits for the container's end.
+    /// Sends a signal to the containers that run or wait for a restart. After SIGKILL, waits for
+    /// the end of the containers. Returns at the first failure.
     pub fn kill(&self, members: &[Member], signal: Signal) -> Result<()> {
         let mut killed = Vec::new();
         for member in members.iter().filter(|member| member.is_alive()) {
@@ -251,7 +252,7 @@ impl Session<'_> {
 
     /// Removes stopped containers; with `volumes`, also their anonymous volumes. Child processes
     /// remove several containers at the same time, because most of the time is spent in disk syncs.
-    /// Returns the first failure after all have been tried.
+    /// A failure does not end the work: the first failure is returned at the end.
     pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
         let options = RemoveOptions { volumes, ..RemoveOptions::default() };
         let work = |member: &Member| match self.engine.remove(&member.view.id, options) {
@@ -259,10 +260,10 @@ impl Session<'_> {
             _ => Ok(String::new()),
         };
         let mut failed = None;
-        // Remove a container after the containers that depend on it, because they may share an
-        // anonymous volume, which is removed with the last container that uses it. If two such
-        // containers were removed at the same time, each would see that the other uses the volume,
-        // and the volume would stay.
+        // A container and the containers that depend on it may share an anonymous volume. The
+        // volume is removed with the last container that uses it. If two containers that use the
+        // volume were removed at the same time, each removal could find the volume in use, and the
+        // volume would stay. So remove a container after the containers that depend on it.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
             child::each("the removal", &wave, self.parallel(), &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {

@@ -1,15 +1,15 @@
 //! Merges a later file over an earlier one, both in canonical form (compose specification,
 //! "Merge").
 //!
-//! Maps are merged by key, lists are joined, and scalars and commands are replaced. Entries of
+//! Most maps are merged by key, lists are joined, and scalars and commands are replaced. Entries of
 //! `ports`, `volumes` and similar lists are replaced if their identity in `schema` is the same.
-//! `!reset` removes a value, and `!override` replaces a value without merging. Variables were
-//! replaced before.
+//! `!reset` removes a value, and `!override` replaces a value without merging. `interpolate` has
+//! replaced the variables before.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ListOf};
 
-/// Merges `over`, of the later file, over `base`.
+/// Merges `over`, a value of the later file, over `base`.
 pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
     match over.tag {
         Tag::Reset => return Node { value: Value::Null, tag: Tag::None, ..over },
@@ -27,8 +27,8 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
         Kind::Driver(_) if is_other(base.get_text("driver"), over.get_text("driver")) => over,
         Kind::Object(keys) | Kind::Driver(keys) => merge_maps(base, over, &|name| find(keys, name)),
         Kind::Named(kind) => merge_maps(base, over, &|_| kind),
-        // A key without a value also replaces a value, because such a key takes the value of the
-        // variable in the caller's environment.
+        // In `environment`, a key without a value takes its value from outside the file. So such a
+        // key replaces an earlier value too.
         Kind::Dict => {
             let mut merged = base;
             for (key, node) in over.entries() {

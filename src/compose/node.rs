@@ -2,7 +2,7 @@
 //!
 //! Interpolation, canonical forms and merging convert trees of nodes to trees of nodes, so that
 //! each error can name the place in the user's file. A map keeps the order of its keys. The place
-//! of a value in a map is the place of its key. This module parses nothing: `yaml` does.
+//! of a value in a map is the place of its key. `yaml` parses a file into nodes.
 
 use std::fmt;
 use std::rc::Rc;
@@ -23,9 +23,9 @@ pub enum Tag {
     #[default]
     /// No tag.
     None,
-    /// `!reset`: the key is removed.
+    /// `!reset`: the value is removed.
     Reset,
-    /// `!override`: the value replaces the earlier file's.
+    /// `!override`: the value replaces the earlier file's value.
     Override,
 }
 
@@ -50,7 +50,7 @@ pub enum Value {
 }
 
 impl PartialEq for Node {
-    /// Compares only the values: the same value may be in two places.
+    /// Compares only the values, because the same value may be in two places.
     fn eq(&self, other: &Node) -> bool {
         self.value == other.value
     }

@@ -1,8 +1,8 @@
 //! `config`: writes a tree as YAML or JSON.
 //!
 //! The hash of a service's configuration (`project`) is made from JSON with sorted keys, so that
-//! the order of keys and the style of a file do not count. A text is quoted wherever a YAML reader
-//! could take it for another type. Comments and anchors of the user's file are not kept.
+//! the order of keys and the style of a file do not count. A text that looks like another type of
+//! YAML, such as `yes` or `1.5`, is quoted. Comments and anchors of the user's file are not kept.
 
 use super::node::{Node, Value};
 use crate::order;
@@ -92,8 +92,8 @@ fn push_scalar(out: &mut String, node: &Node) {
     }
 }
 
-/// Writes a text plain only if each YAML reader takes it for a text. Otherwise writes JSON's
-/// quotes, which YAML has too.
+/// Writes a text without quotes only if it looks like no other type of YAML. Otherwise writes the
+/// text in JSON's quotes, which YAML has too.
 fn push_text(out: &mut String, text: &str) {
     let first = |c: char| c.is_ascii_alphabetic() || "/._".contains(c);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@ =,()".contains(c);

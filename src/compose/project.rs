@@ -2,8 +2,9 @@
 //!
 //! The tree is completed: env files become variables, networks and volumes get their names, and
 //! services with neither `networks` nor `network_mode` join the default network. The tree is
-//! checked: each name that is used must be declared, and dependencies must not form a circle.
-//! Nothing is made here: `up` and `resources` do that. See the compose specification, "Services".
+//! checked: a service may use only declared networks, volumes, secrets and configs, and
+//! dependencies must not form a circle. `up` and `resources` make what the tree describes. See the
+//! compose specification, "Services".
 
 use std::path::Path;
 
@@ -26,20 +27,20 @@ pub struct Project {
     pub name: String,
     /// The absolute paths of its files; `-` for the standard input.
     pub files: Vec<String>,
-    /// The directory from which relative paths are resolved.
+    /// The project directory, from which most relative paths are resolved.
     pub directory: String,
-    /// The completed tree without the services that no profile enables.
+    /// The completed tree without the disabled services.
     pub root: Node,
     /// The enabled services in dependency order.
     pub services: Vec<Service>,
-    /// The services that no profile enables.
+    /// The services that no active profile enables.
     pub disabled: Vec<Service>,
     /// The variables that the files use without a default and that are not set.
     pub missing: Vec<String>,
     environment: Environment,
 }
 
-/// A service, and the settings that decide when it runs.
+/// A service of a project.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub name: String,
@@ -49,12 +50,13 @@ pub struct Service {
     pub depends_on: Vec<Dependency>,
     /// The number of replicas in the file: `scale`, `deploy.replicas` or 1.
     pub scale: u32,
-    /// The hash of the service's configuration, in hex. If the hash changes, `up` makes the
-    /// containers again.
+    /// The hash of the service's configuration, in hex; empty for a disabled service. If the hash
+    /// changes, `up` makes the containers again, unless `--no-recreate` is given.
     pub hash: String,
 }
 
-/// An entry of `depends_on`: a service that the depending service needs.
+/// A service that the depending service names in `depends_on` or `links`, or whose namespaces or
+/// volumes the depending service shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     pub service: String,
@@ -62,8 +64,8 @@ pub struct Dependency {
     pub condition: Need,
     /// If false, the depending service starts even if the condition fails.
     pub required: bool,
-    /// Restart the depending service if `up` makes this dependency again or starts it, or if
-    /// `restart` restarts it.
+    /// If true, the depending service restarts after `up` starts or `restart` restarts this
+    /// dependency.
     pub restart: bool,
 }
 
@@ -80,14 +82,14 @@ pub enum Need {
 
 impl Project {
     /// Reads the project that `choice` names. The profiles of the services `wanted` are active too.
-    /// A service with profiles of which none is active is disabled. Fails if a file has a mistake
-    /// or a wanted service does not exist.
+    /// A service with profiles of which none is active is disabled. Fails if a file is missing or
+    /// has a mistake, or if a wanted service does not exist.
     pub fn read(choice: &Choice, wanted: &[String]) -> Result<Project> {
         Project::read_with(choice, wanted, true)
     }
 
     /// Reads the project for a command that makes no containers. Does not read the files of
-    /// `env_file` and `label_file`, so a missing one does not stop `down`.
+    /// `env_file` and `label_file`, so that a missing file does not stop `down`.
     pub fn read_existing(choice: &Choice) -> Result<Project> {
         Project::read_with(choice, &[], false)
     }
@@ -170,7 +172,7 @@ impl Project {
         }
     }
 
-    /// Returns the value of a variable from the process's environment or from `.env`.
+    /// Returns the value of a variable from the process's environment or from a `.env` file.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment.get(name)
     }
@@ -214,9 +216,8 @@ impl Project {
         services
     }
 
-    /// Returns a resource's name on the host. `section` is `networks`, `volumes`, `secrets` or
-    /// `configs`, and `key` is the resource's key in the section. Returns `None` if the section has
-    /// no such key.
+    /// Returns the name of a network or volume on the host. `section` is `networks` or `volumes`,
+    /// and `key` is the key in the section. Returns `None` if the section has no such key.
     pub fn real_name(&self, section: &str, key: &str) -> Option<&str> {
         self.resource(section, key)?.get_text("name")
     }
@@ -234,8 +235,8 @@ impl Project {
 
     /// Completes a service: adds the missing keys of `depends_on`, the variables of its env files,
     /// the labels of its label files, and the default network if the service has neither a network
-    /// nor `network_mode`. A variable without a value gets the value that it has in the process's
-    /// environment or in `.env`.
+    /// nor `network_mode`. A variable without a value gets the value that the process's environment
+    /// or a `.env` file has for it.
     fn complete(&self, mut node: Node) -> Result<Node> {
         if let Some(mut depends_on) = node.get("depends_on").cloned() {
             add_needs(&mut depends_on);
@@ -401,8 +402,8 @@ impl Project {
         Ok(done)
     }
 
-    /// Sets the names of networks, volumes, secrets and configs. Fails if a service uses one that
-    /// is not declared, or if a declaration has a mistake.
+    /// Sets the names of networks, volumes, secrets and configs. Fails if a service uses a resource
+    /// that is not declared, or if a declaration has a mistake.
     fn complete_rest(&mut self) -> Result<()> {
         for (section, one) in [
             ("networks", "network"),
@@ -518,8 +519,8 @@ impl Need {
 }
 
 impl Service {
-    /// Returns the networks, volumes, secrets or configs that the service uses: the key in the
-    /// file's `section`, and the service's node for it.
+    /// Returns the networks, volumes, secrets or configs that the service uses: for each, its key
+    /// in the file's `section`, and the service's node that names the key.
     pub fn uses(&self, section: &str) -> Vec<(&str, &Node)> {
         let mut used = Vec::new();
         for (name, endpoint) in self.node.entries_of(section) {
@@ -566,7 +567,8 @@ fn agree(name: &str, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Reports whether two numbers or sizes are the same: `0.50` is `.5`, `1G` is `1g`.
+/// Reports whether two values are the same. Compares numbers by value: `0.50` is `.5`. Compares
+/// other texts without regard to case: `1G` is `1g`.
 fn is_same(one: &str, other: &str) -> bool {
     let numbers = [one, other].map(|text| text.parse::<f64>().ok());
     one.eq_ignore_ascii_case(other) || numbers[0].is_some() && numbers[0] == numbers[1]
@@ -627,7 +629,7 @@ fn hash(root: &Node, service: &Service, environment: &Environment) -> String {
         for (name, _) in service.uses(section) {
             if let Some(node) = root.get(section).and_then(|all| all.get(name)) {
                 text.push_str(&json(node, true));
-                // The same holds if the variable that a secret or config comes from changes.
+                // If a secret or config comes from a variable, the variable's value counts too.
                 if let Some(variable) = node.get_text("environment") {
                     text.push_str(&environment.get(variable).unwrap_or_default());
                 }

@@ -1,9 +1,9 @@
-//! The networks and volumes of a project: `up` makes them before the containers. `down` removes the
-//! networks, and with `-v` also the volumes.
+//! The networks and volumes of a project: `up` makes them before the containers. `down` of a whole
+//! project removes the networks, and with `-v` also the volumes.
 //!
 //! The labels of a network or volume name the project. An external network or volume must exist
-//! already. If a volume with the right name belongs to another project or to none, it is used with
-//! a warning. For a network, this is an error. `engine` implements the drivers.
+//! already. If a network that is not external belongs to another project or to none, `up` fails.
+//! `up` only warns of such a volume, and uses it.
 
 use super::members::Session;
 use super::node::Node;
@@ -46,8 +46,9 @@ impl Session<'_> {
     }
 
     /// Makes the missing networks that `services` use. Makes a network again if its configuration
-    /// changed. Fails if an external network is missing, if a network belongs to another project
-    /// or to none, or if containers use a changed network.
+    /// changed. Fails if an external network is missing, or if another of the networks exists but
+    /// is not this project's. Also fails if running containers use a changed network, or if a
+    /// network cannot be made.
     pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
         let used = self.used("networks", services);
         if used.is_empty() {
@@ -96,8 +97,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Makes the missing volumes that `services` use. Reports a volume that is not this project's,
-    /// and a volume whose configuration changed. Fails if an external volume is missing.
+    /// Makes the missing volumes that `services` use. Reports an existing volume that is neither
+    /// external nor this project's, and a volume whose configuration changed. Fails if an external
+    /// volume is missing or a volume cannot be made.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
         let used = self.used("volumes", services);
         if used.is_empty() {
@@ -151,7 +153,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the networks of the project. A network that still has a container stays, which is
+    /// Removes the networks of the project. A network that a running container uses stays, which is
     /// only reported.
     pub fn remove_networks(&self) -> Result<()> {
         for network in self.engine.network_list()? {

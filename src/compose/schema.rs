@@ -2,8 +2,8 @@
 //!
 //! The kind decides how `canonical` checks a value and converts it to its canonical form, and how
 //! `merge` merges the values of two files. If mydocker does not support a key, the error has the
-//! reason. For an unknown key, the error suggests the nearest key of the specification
-//! (compose-spec.io).
+//! reason. For an unknown key, the error suggests a similar key of the specification
+//! (compose-spec.io), if there is one.
 
 use super::node::Node;
 use super::scope::Scope;
@@ -34,12 +34,13 @@ pub enum Kind {
     Object(&'static [Key]),
     /// Like `Object`, but a later file with another `driver` replaces the whole map.
     Driver(&'static [Key]),
-    /// A map from names that the user chooses to values of one kind, merged by key.
+    /// A map whose keys the user chooses. All values have the same kind. Maps of two files are
+    /// merged by key.
     Named(&'static Kind),
-    /// A list of objects. `long` converts an element's short form to canonical elements. An element
-    /// of a later file replaces one with the same values of all keys in `identity`.
+    /// A list of objects. `ListOf` says how the list is read and merged.
     Entries(&'static ListOf),
-    /// A value that may have a short form. The function converts it to a value of the given kind.
+    /// A value that may have a short form. The function converts the value to the given kind, which
+    /// also decides how values are merged.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
     /// A value that `canonical` does not check.
     Any,
@@ -47,13 +48,14 @@ pub enum Kind {
     Refused(&'static str),
 }
 
-/// How a list of objects is read and merged. `Kind` has a reference to it, because each key of the
-/// tables takes the size of the largest `Kind`.
+/// How a list of objects is read and merged. `Kind::Entries` has only a reference to a `ListOf`, so
+/// that a `Kind` stays small: the tables have a `Kind` for each key.
 pub struct ListOf {
-    /// Makes the canonical elements from an element in its short or its long form.
+    /// Converts an element in its short or its long form to elements in the long form.
     pub long: fn(&Node, &Scope) -> Result<Vec<Node>>,
     pub keys: &'static [Key],
-    /// The keys whose values identify an element. If there are none, elements are only added.
+    /// The keys whose values identify an element. An element of a later file replaces an element
+    /// with the same identity. Without keys, elements are only added.
     pub identity: &'static [&'static str],
 }
 
@@ -320,8 +322,8 @@ static MOUNT: &[Key] = &[
         Object(&[
             ("propagation", Text),
             ("create_host_path", Bool),
-            // Accepted and ignored, like `z` of `run -v`: a container has SELinux's label only if
-            // it asks for one.
+            // Accepted and ignored, like `z` of `run -v`. Only `security_opt` gives a container an
+            // SELinux label.
             ("selinux", Text),
             ("recursive", Text),
         ]),

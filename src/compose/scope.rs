@@ -1,5 +1,5 @@
-//! What the paths in a compose file are relative to: the project directory, and the home directory
-//! for `~`.
+//! Resolves the paths in a compose file. A scope says where a relative path starts, usually at the
+//! project directory, and which home directory a leading `~` means.
 //!
 //! An included file has its own scope (compose specification, "Include"). Variables are not part of
 //! the scope: `interpolate` replaces them before paths are resolved.

@@ -1,10 +1,9 @@
 //! Converts a service to the flags of `run` that make its container: `mem_limit: 1g` becomes
 //! `--memory 1g`.
 //!
-//! The command line's table of flags parses and checks the values, so that a compose file and a
-//! command line have the same meaning and the same errors. Each setting keeps its place in the
-//! file. Keys are those of the compose specification, "Services". This module makes no container:
-//! `up` does.
+//! The command line's table of flags parses and checks the settings, so a setting has the same
+//! meaning as the flag on a command line. Each setting keeps its place in the file. Keys are those
+//! of the compose specification, "Services". This module makes no container: `up` does.
 
 use std::path::Path;
 
@@ -20,15 +19,15 @@ use crate::order;
 use crate::port::Publish;
 use crate::units::parse_duration_ns;
 
-/// The most bytes of a secret or config that is copied into a container.
+/// The most bytes of a host's file that is copied into a container as a secret or config.
 const MAX_CONTENT: u64 = 1 << 20;
 
 /// The CPU weight that stands for one reserved CPU, as in Kubernetes.
 const SHARES_PER_CPU: f64 = 1024.0;
-/// The smallest CPU weight that the kernel accepts (cpu.shares).
+/// The smallest CPU weight of the kernel (cpu.shares).
 const MIN_SHARES: f64 = 2.0;
 
-/// One flag with its value, and the place of the key in the compose file.
+/// One flag with its value, and the place in the compose file from which the flag comes.
 pub struct Setting {
     pub place: Place,
     /// The flag's name without `--`.
@@ -104,7 +103,7 @@ const RUN: &[Pair] = &[
 /// environment. For a variable that still has no value, `--env NAME` removes the image's variable.
 const ENV: &str = "env";
 
-/// Keys of `build` that are flags of `build`.
+/// Keys of a service's `build` section that are flags of the command `build`.
 #[cfg(feature = "build")]
 const BUILD: &[Pair] = &[
     ("cache_from", "cache-from"),
@@ -138,7 +137,8 @@ const NETWORK: &[Pair] = &[
     ("labels", "label"),
 ];
 
-/// Returns the settings of a container of `service`. Fails for a value that no flag can express.
+/// Returns the settings of a container of `service`. Fails for a bad `stop_grace_period`, for a
+/// value of `deploy` that mydocker does not support, and for `networks` beside `network_mode`.
 pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     let node = &service.node;
     let mut settings = Settings { list: Vec::new() };
@@ -174,7 +174,8 @@ fn duration_ns(node: &Node) -> Result<u64> {
     }
 }
 
-/// Returns the settings of a service's build, as flags of `build`. `node` is the service's `build`.
+/// Returns the settings of a service's build, as flags of the command `build`. `node` is the
+/// service's `build` section.
 #[cfg(feature = "build")]
 pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     let mut settings = Settings { list: Vec::new() };
@@ -283,7 +284,8 @@ impl Settings {
             self.put(limits, &[("cpus", "cpus"), ("memory", "memory"), ("pids", "pids-limit")]);
         }
         if let Some(reserved) = resources.and_then(|resources| resources.given("reservations")) {
-            // Linux cannot reserve CPUs. The weight decides how a busy host divides them.
+            // A weight stands for the reservation: the weight decides how a busy host divides its
+            // CPUs.
             if let Some(cpus) = reserved.given("cpus") {
                 let shares = cpus.as_text().parse::<f64>().unwrap_or_default() * SHARES_PER_CPU;
                 self.add(cpus, "cpu-shares", shares.max(MIN_SHARES).round().to_string());
@@ -360,7 +362,8 @@ impl Settings {
                     fields.word("volume-nocopy");
                 }
             }
-            // Docker Compose makes a missing directory unless the file forbids it.
+            // Like Docker Compose, make the missing source of a bind mount, unless
+            // `create_host_path` is false.
             let create = mount.get("bind").and_then(|bind| bind.get_text("create_host_path"));
             if kind == "bind" && create != Some("false") {
                 fields.word("bind-create-src");
@@ -425,7 +428,7 @@ impl Settings {
                 .map(|key| endpoint.get_text(key).and_then(|text| text.parse().ok()).unwrap_or(0))
         };
         let mut networks: Vec<&(String, Node)> = node.entries_of("networks").iter().collect();
-        // The first network that is not internal gets the default route.
+        // Sort by priority, because the first network that is not internal gets the default route.
         order::sort_by(&mut networks, |one, other| priority(&other.1).cmp(&priority(&one.1)));
         for (key, endpoint) in networks {
             let name = project.real_name("networks", key).unwrap_or(key);
@@ -577,7 +580,7 @@ pub fn image(project: &Project, service: &Service) -> Result<ImageName> {
     image_text(project, service).parse().map_err(|error| place.wrong(error))
 }
 
-/// Returns the image of a service as the file has it. The name may not be valid.
+/// Like [`image`], but returns the name without checking it.
 pub fn image_text(project: &Project, service: &Service) -> String {
     match service.node.get_text("image") {
         Some(named) => named.to_owned(),
@@ -623,7 +626,7 @@ pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
     options.command = node.given("command").map(words).unwrap_or_default();
     if let Some(entrypoint) = node.given("entrypoint") {
         let mut entrypoint = words(entrypoint).into_iter();
-        // An empty entrypoint removes the image's.
+        // An empty entrypoint removes the image's entrypoint.
         options.entrypoint = Some(entrypoint.next().unwrap_or_default());
         options.command.splice(0..0, entrypoint);
     }

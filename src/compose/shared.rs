@@ -1,9 +1,9 @@
 //! The namespaces and volumes that a service shares with other services: `network_mode`, `pid` and
 //! `ipc` with `service:NAME`, and `volumes_from`.
 //!
-//! Such a service depends on the other services. When a container of another service is made again,
-//! so are the containers that share its namespaces or volumes. `settings` makes the flags; this
-//! file only finds the names.
+//! A service depends on the services whose namespaces or volumes it shares. `up` keeps the ids of
+//! their containers in a label, and so notices if such a container was made again. `settings` makes
+//! the flags; this file only finds the names.
 
 use super::node::Node;
 

@@ -3,8 +3,8 @@
 //!
 //! `schema` names the function for each key, and `canonical` calls it. In a value that already has
 //! the long form, relative paths become absolute, and some missing keys get their defaults. The
-//! maps of `devices` and `extra_hosts` become texts. Unknown keys of a long form are not found
-//! here: `canonical` checks them.
+//! maps of `devices` and `extra_hosts` become texts. Unknown keys are not found here: `canonical`
+//! checks the keys of the result.
 
 use super::node::{Node, Value};
 use super::scope::Scope;
@@ -41,7 +41,8 @@ pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![node.clone()])
 }
 
-/// Converts `build: DIR`, and makes the directory absolute. An address stays as it is.
+/// Converts `build: DIR` to a map with the key `context`, and makes the directory absolute. A
+/// context that is an address ([`is_remote`]) stays as it is.
 pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     let mut node = match &node.value {
         Value::Text(_) => wrapped(node, "context")?,
@@ -57,7 +58,7 @@ pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node)
 }
 
-/// Reports whether a build context is an address and no directory.
+/// Reports whether a build context is an address and not a directory.
 pub fn is_remote(context: &str) -> bool {
     context.contains("://") || context.starts_with("git@")
 }
@@ -98,7 +99,7 @@ pub fn caches(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
-/// Converts a list of names to a map without values.
+/// Converts a list of names to a map with these keys and null values.
 pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     let Value::List(elements) = &node.value else { return Ok(node.clone()) };
     let mut map = node.map();
@@ -135,7 +136,7 @@ pub fn add_needs(depends_on: &mut Node) {
     }
 }
 
-/// Converts a map of `source`, `target` and `permissions` to `HOST:CONTAINER:rwm`.
+/// Converts a map of `source`, `target` and `permissions` to `SOURCE:TARGET:PERMISSIONS`.
 pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in several(node) {
@@ -229,7 +230,7 @@ pub fn extra_hosts(node: &Node, _: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
-/// Converts a text, which is a line for a shell, to `CMD-SHELL`.
+/// Converts a text, which is a line for a shell, to the list of `CMD-SHELL` and the text.
 pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
     Ok(match &node.value {
         Value::Text(line) => {
@@ -270,8 +271,8 @@ pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
 }
 
 /// Converts `[[IP:]HOST:]CONTAINER[/PROTOCOL]` to objects, one for each container port of a range.
-/// Fails on any other text, and if the two ranges have different lengths and CONTAINER is more than
-/// one port.
+/// Fails on any other text. Also fails if CONTAINER is more than one port and HOST has another
+/// number of ports.
 pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();

@@ -1,13 +1,18 @@
-//! `up` and `create`: makes the containers of a project as its files describe them, and starts them
-//! in dependency order.
+//! `up`, `create` and `run`: makes the containers of a project as its files describe them. Except
+//! for `create`, also starts the containers, in dependency order.
 //!
 //! `advance` never waits for a condition. `advance` makes and starts the services whose
-//! dependencies are ready, in parallel child processes, and returns. So the caller can print logs
-//! and receive signals in between. A container is made again if its configuration, its image, or a
-//! container whose namespaces or volumes it shares has changed, if it is dead, or if an option of
-//! `up` says so. The steps are: make the new container under a temporary name, stop and remove the
-//! old one, rename the new one. If the first step fails, the old container is untouched. If the
-//! process is killed in between, the next `up` finds both containers and continues.
+//! dependencies are ready, and returns. So the caller can print logs and receive signals in
+//! between.
+//!
+//! `up` makes a container again if its configuration or its image has changed, or if it is dead.
+//! `up` also makes a container again if it shares the namespaces or volumes of a container that was
+//! made again. With `--force-recreate` an unchanged container is made again too, and with
+//! `--no-recreate` only a dead one.
+//!
+//! The steps are: make the new container under a temporary name, stop and remove the old one,
+//! rename the new one. If the first step fails, the old container is untouched. If the process is
+//! killed between two steps, the next `up` keeps one container and gives it the right name.
 
 use super::files::is_on;
 use super::hooks;
@@ -45,7 +50,7 @@ pub struct UpOptions {
     /// `--no-recreate`: keep existing containers, except dead ones, even if their configuration
     /// changed.
     pub no_recreate: bool,
-    /// `--renew-anon-volumes`: do not keep the anonymous volumes of a replaced container.
+    /// `--renew-anon-volumes`: give a container that replaces another one new anonymous volumes.
     pub renew_volumes: bool,
     /// `--remove-orphans`: remove containers of services that the file no longer has.
     pub remove_orphans: bool,
@@ -53,7 +58,7 @@ pub struct UpOptions {
     pub scales: Vec<(String, u32)>,
     /// `--timeout`: the grace period of a stop, in seconds; `None` is each container's own.
     pub timeout: Option<i64>,
-    /// `create`: start no container.
+    /// `create` and `--no-start`: start no container.
     pub no_start: bool,
     /// `run`: the service that this `up` does not start.
     pub except: Option<String>,
@@ -72,7 +77,7 @@ pub struct Running {
     pub service: String,
 }
 
-/// A container that exists: it was just made, or it stays as it is.
+/// A container that exists: it was just made or is kept.
 struct Placed<'a> {
     service: &'a Service,
     id: ContainerId,
@@ -94,7 +99,7 @@ struct Making<'a> {
 struct Done {
     service: String,
     ids: Vec<ContainerId>,
-    /// True if this `up` started one of its containers.
+    /// True if this `up` started one of the service's containers.
     changed: bool,
 }
 
@@ -133,7 +138,7 @@ enum Readiness {
 
 impl<'a> Up<'a> {
     /// Makes networks and volumes, and removes or reports orphans. Fails if a service of `--scale`
-    /// does not exist or cannot have so many replicas, or if any of this work fails.
+    /// is not enabled or cannot have so many replicas, or if any of this work fails.
     pub fn begin(
         session: &'a Session<'a>,
         makers: &'a Makers<'a>,
@@ -164,18 +169,19 @@ impl<'a> Up<'a> {
         })
     }
 
-    /// Reports whether all services are started.
+    /// Reports whether `advance` has nothing left to do.
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Returns the services that are started, with the ids of their containers.
+    /// Returns the containers that `advance` has made or found: their services and ids.
     pub fn ids(&self) -> impl Iterator<Item = (&str, &ContainerId)> {
         self.done.iter().flat_map(|done| done.ids.iter().map(|id| (done.service.as_str(), id)))
     }
 
     /// Makes and starts the services whose dependencies are ready. Returns their containers. Fails
-    /// if a required dependency can never be ready, or if a container cannot be made or started.
+    /// if a required dependency can never be ready, if a container cannot be made or started, or if
+    /// a `post_start` hook fails.
     pub fn advance(&mut self) -> Result<Vec<Running>> {
         let mut ready: Vec<&Service> = Vec::new();
         for service in std::mem::take(&mut self.waiting) {
@@ -231,8 +237,8 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(started), Err)
     }
 
-    /// Reports whether all dependencies of a service are ready. Fails if a required dependency can
-    /// never be ready.
+    /// Reports whether the dependencies allow a service to start. Fails if a required dependency
+    /// can never be ready.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
         match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
@@ -428,7 +434,7 @@ impl<'a> Up<'a> {
     }
 }
 
-/// Returns the services that this `up` covers, in dependency order.
+/// Returns the services that an `up` with these options covers, in dependency order.
 pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Service> {
     project.selected(&options.wanted, !options.no_deps)
 }
@@ -474,8 +480,8 @@ pub fn labels(
 }
 
 impl Session<'_> {
-    /// Reports whether the dependencies of `service` are ready. Checks only dependencies that have
-    /// containers in `members`. Fails if a required dependency can never be ready.
+    /// Reports whether the dependencies allow `service` to start. Checks only dependencies that
+    /// have containers in `members`. Fails if a required dependency can never be ready.
     pub fn may_start(
         &self,
         service: &Service,
@@ -544,10 +550,11 @@ impl Session<'_> {
     }
 
     /// Removes or reports the containers of services that the project no longer has. `timeout` is
-    /// the grace period in seconds. COMPOSE_REMOVE_ORPHANS and COMPOSE_IGNORE_ORPHANS count too.
+    /// the grace period in seconds. COMPOSE_REMOVE_ORPHANS has the effect of `remove`. With
+    /// COMPOSE_IGNORE_ORPHANS the containers are not reported.
     pub fn orphans(&self, remove: bool, timeout: Option<i64>) -> Result<()> {
         let mut orphans = members::all(self.engine, &self.project.name)?;
-        // Without a file all containers are the project's.
+        // Without a compose file there are no orphans: all containers are the project's.
         orphans.retain(|member| {
             !self.project.files.is_empty()
                 && !member.is_oneoff

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// The largest compose file, env file or label file, in bytes.
 pub const MAX_FILE: u64 = 1 << 20;
-/// The deepest nesting of lists and maps.
+/// The deepest nesting of lists and maps in the text of a file, before alias expansion.
 const MAX_DEPTH: usize = 64;
 /// The most nodes of a file after alias expansion.
 const MAX_NODES: usize = 50_000;
@@ -46,8 +46,8 @@ struct Size {
     text: usize,
 }
 
-/// Parses all documents of a file. Errors name the file as `file`, and the line. Fails for bad YAML
-/// and for a file that exceeds a limit.
+/// Parses all documents of a file. Errors name the file as `file`, and the line. Fails for example
+/// for bad YAML, for an unknown tag, and for a file that exceeds a limit.
 pub fn load(file: &str, text: &str) -> Result<Vec<Node>> {
     let mut loader = Loader {
         file: file.into(),
@@ -215,8 +215,8 @@ fn is_number(text: &str) -> bool {
         && (radix("0x", 16) || radix("0o", 8) || digits.parse::<f64>().is_ok())
 }
 
-/// Adds the entries of the maps in `<<` to the map. The map's own keys override these entries, and
-/// an earlier map overrides a later one.
+/// Adds the entries of the maps in `<<` to the map `node`. The own keys of `node` override these
+/// entries, and an earlier map in `<<` overrides a later one.
 fn merge_keys(mut node: Node) -> Result<Node> {
     while let Some(merged) = node.take("<<") {
         let maps = match &merged.value {

@@ -1,10 +1,11 @@
 //! A client of a monitor, for `run` in the foreground, `start -a`, `attach` and the step of a
 //! build.
 //!
-//! The client connects its standard streams and its window size with the monitor's socket, and
-//! sends signals directly to the program. The client never blocks on the socket while there is
-//! output to read, so client and monitor cannot wait for each other. The client does block on its
-//! own stdout, so a slow reader of that stdout can slow the program down (`clients` says when).
+//! The client relays data between its standard streams and the monitor's socket, and reports the
+//! size of its terminal to the monitor. Signals go directly to the program. The client's loop never
+//! blocks on the socket, so client and monitor cannot wait for each other. The loop does block on
+//! the client's own stdout, so a slow reader of that stdout can slow the program down (`clients`
+//! says when).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,7 +25,7 @@ use crate::tty;
 /// The reason why the connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// The container has ended with this exit status and is cleaned up.
+    /// The container, or the process of an `exec`, has ended with this exit status.
     Exited(u8),
     /// The user typed the detach keys, or a client without output has sent all its input.
     Detached,
@@ -33,7 +34,7 @@ pub enum End {
     /// This process got a signal that it does not forward.
     Signalled(Signal),
     /// The monitor closed the connection without an exit status, or sent a message that the client
-    /// does not know.
+    /// does not expect.
     Lost,
 }
 
@@ -44,8 +45,9 @@ pub type TakeOutput<'a> = &'a dyn Fn(&[u8]);
 pub struct Attach<'a> {
     /// Whether to send this process's stdin to the program.
     pub stdin: bool,
-    /// Whether to print the program's stdout, and `stderr` likewise.
+    /// Whether to print the program's stdout.
     pub stdout: bool,
+    /// Whether to print the program's stderr.
     pub stderr: bool,
     /// Whether the program has a terminal.
     pub terminal: bool,
@@ -146,8 +148,8 @@ pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_
     if options.redraw
         && let Some((rows, columns)) = tty::size()
     {
-        // Send a wrong size first and then the right one. Each change of the size is a SIGWINCH, so
-        // the program draws its screen again.
+        // Send a wrong size first and then the right one. A change of the size causes a SIGWINCH,
+        // so the program draws its screen again.
         let wrong = Request::Resize { rows: rows + 1, columns };
         wrong.send(socket.as_fd(), SendFlags::empty()).context(|| "send to the monitor")?;
     }
@@ -217,7 +219,7 @@ impl Client<'_> {
         }
     }
 
-    /// Sends the pending input and window size as far as the socket accepts without blocking.
+    /// Sends the pending input and window size as far as the socket accepts them. Does not block.
     fn send_pending(&mut self) -> Result<()> {
         let flags = SendFlags::DONTWAIT;
         let send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {

@@ -2,12 +2,12 @@
 //! disconnected.
 //!
 //! The log is the buffer: a client whose socket is full gets its output from the log files until it
-//! has caught up. So only the first client, which started the container, slows the program down, as
-//! the reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
-//! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
+//! has caught up. So normally only the first client, which started the container, slows the program
+//! down, as the reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing
+//! for `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
 //! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
-//! Without a log, any client can slow the program down: the program waits until each client has
-//! read the last chunk.
+//! Without a log, any client can slow the program down: the program waits until the socket of each
+//! client has accepted the last chunk.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,7 +26,7 @@ use crate::error::EXIT_ENGINE;
 const MAX_CLIENTS: usize = 64;
 /// How long the first client may read nothing before the program goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The largest number of chunks that a client gets in one turn of the monitor's loop.
+/// The largest number of chunks that one call of `Client::feed` sends.
 const MAX_TURN: usize = 16;
 
 /// All clients of one container.
@@ -39,27 +39,30 @@ pub struct Client {
     pub socket: OwnedFd,
     /// Whether this client started the container.
     first: bool,
-    /// Whether the client has sent `Request::Hello`.
+    /// Whether the client has sent `Request::Hello`. Always true for the first client, which sends
+    /// no such message.
     pub greeted: bool,
     /// Whether the client gets the program's output.
     pub output: bool,
-    /// The position in the log up to which the client has read, if it lags.
+    /// The position in the log of the next chunk to send; `None` while the client gets no output
+    /// from the log.
     behind: Option<Cursor>,
-    /// Output that is not in the log. The client gets this output after the output in the log.
+    /// Output that is kept in memory for the client. The client gets this output after the output
+    /// from the log.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
     /// The last time at which the socket of the lagging client accepted a chunk, or the time when
     /// the client started to lag.
     took: Instant,
 }
 
-/// Whether the monitor must not read more output from the program.
+/// Whether the monitor may read more output from the program.
 #[derive(PartialEq, Eq)]
 pub enum Hold {
     /// The monitor may read.
     No,
     /// The monitor must not read before this time, unless a client catches up.
     Until(Instant),
-    /// The monitor must not read until a client catches up.
+    /// The monitor must not read until a client has got more output.
     Firm,
 }
 
@@ -75,14 +78,13 @@ impl Client {
         Client { first: true, greeted: true, output, ..Client::new(socket) }
     }
 
-    /// Whether there is output that this client has not read.
+    /// Whether there is output that was not sent to this client yet.
     pub fn lags(&self) -> bool {
         self.behind.is_some() || !self.pending.is_empty()
     }
 
     /// Sends a lagging client as many chunks as its socket accepts, at most `MAX_TURN`. Returns
-    /// false if the client must be disconnected because its unread output cannot be read from the
-    /// log.
+    /// false if the client must be disconnected because its output cannot be read from the log.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {
@@ -98,7 +100,7 @@ impl Client {
                         self.behind = None;
                         continue;
                     }
-                    // The client cannot get all output. The closed connection shows that.
+                    // Close the connection, to show the client that output is missing.
                     Err(_) => return false,
                 }
             } else if let Some((stream, data)) = self.pending.front() {
@@ -130,8 +132,8 @@ impl Client {
         self.pending.clear();
     }
 
-    /// Sends a chunk to this client, or lets the client read the chunk from the log later. Returns
-    /// false if the client must be disconnected.
+    /// Sends a chunk to this client, or leaves the chunk to a later `feed`. Returns false if the
+    /// client must be disconnected.
     fn send_output(
         &mut self,
         stream: Stream,
@@ -162,8 +164,8 @@ impl Client {
                 return true;
             }
         } else if log.is_some() && !self.first {
-            // The log could not store output, for example on a full disk, and the client lags:
-            // disconnect the client, so that the program can go on.
+            // The client lags and cannot be served from the log, for example because the disk was
+            // full. Disconnect the client, so that the program can go on.
             return false;
         }
         let copy = copy.get_or_insert_with(|| data.into());
@@ -200,8 +202,8 @@ impl Clients {
         self.list.retain_mut(|client| client.send_output(stream, data, log, mark, &mut copy));
     }
 
-    /// Disconnects each client, except the first, that has not read the output which the next
-    /// rotation removes.
+    /// Disconnects each client, except the first, if the next chunk may cause a rotation that
+    /// removes output which was not sent to the client yet.
     pub fn disconnect_slow(&mut self, log: &Writer) {
         self.list.retain(|client| {
             client.first || !client.behind.as_ref().is_some_and(|cursor| log.may_outrun(cursor))

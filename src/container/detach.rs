@@ -1,8 +1,8 @@
 //! Finds the detach keys (`--detach-keys`, default ctrl-p ctrl-q) in the bytes that the user types.
 //!
-//! The keys may arrive in several reads, so the detector keeps its state between calls. If the
-//! bytes start the sequence but do not complete it, the program gets them. `cli::value::process`
-//! parses the flag.
+//! The keys may arrive in several reads, so the detector keeps its state between calls. If another
+//! byte interrupts the sequence, the program gets the bytes of the interrupted sequence too.
+//! `cli::value::process` parses the flag.
 
 /// The detector of one client.
 pub struct Detector {

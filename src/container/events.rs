@@ -1,6 +1,6 @@
-//! Creates the events of a container for the command `events`, with Docker's attributes: the image,
-//! name and labels. Also creates the events of its networks and volumes. The monitor and the
-//! commands append the events to the journal (`store::journal`).
+//! Creates the events of a container for the command `events`, with Docker's attributes, such as
+//! the image, the name and the labels. Also creates the events of the container's networks and
+//! volumes. The monitor and the commands append the events to the journal (`store::journal`).
 
 use super::record::{MountRecord, Record};
 use crate::container_id::ContainerId;
@@ -18,14 +18,14 @@ pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
     event.with_labels(&record.labels)
 }
 
-/// The events of a container that has joined or left networks; `action` is `connect` or
+/// The events of the networks that a container has joined or left. `action` is `connect` or
 /// `disconnect`.
 pub fn of_networks(id: &ContainerId, action: &str, networks: &[NetworkFacts]) -> Vec<Event> {
     let of = |network| event::of_network(action, network).with("container", id);
     networks.iter().map(of).collect()
 }
 
-/// The events of the volumes that are mounted at a container's start.
+/// The `mount` events of a container's volumes, for its start or for `cp`.
 pub fn of_mounts(record: &Record) -> Vec<Event> {
     let mounted = |(name, mount): (&str, &MountRecord)| {
         event::of_volume("mount", name)
@@ -37,7 +37,7 @@ pub fn of_mounts(record: &Record) -> Vec<Event> {
     volumes(record).map(mounted).collect()
 }
 
-/// The events of the volumes that are unmounted at a container's end.
+/// The `unmount` events of a container's volumes, for its end or for `cp`.
 pub fn of_unmounts(record: &Record) -> Vec<Event> {
     let unmounted = |(name, _): (&str, &MountRecord)| {
         event::of_volume("unmount", name).with("container", &record.id)

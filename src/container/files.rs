@@ -1,7 +1,7 @@
 //! The paths of one container's files below the state root and the run root, and two of the
 //! container's locks.
 //!
-//! docs/architecture.md says what the files contain. A path is only computed, so the file may be
+//! docs/architecture.md has tables of the files. A path is only computed, so the file may be
 //! missing.
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::store::{self, Lock, LockMode, Roots};
 
 /// The name of the state's file in the run directory.
 pub const STATE: &str = "state.json";
-/// The name of the mark in the run directory that the container is paused.
+/// The name of the file in the run directory that marks the container as paused.
 pub const PAUSED: &str = "paused";
 /// The name of the file in the run root that exists since the first `pause` of any container.
 /// Without the file, `ps` does not look for `paused`.
@@ -78,8 +78,8 @@ impl Files {
         Lock::wait_existing(&self.dir, LockMode::Exclusive)
     }
 
-    /// Creates the run directory and takes the monitor's lock in it. Waits for the lock. Fails if
-    /// other commands remove the directory again and again.
+    /// Creates the run directory and takes the monitor's lock in it. Waits for the lock. Fails for
+    /// example if other commands remove the directory again and again.
     pub fn lock_monitor(&self) -> Result<Lock> {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
@@ -87,14 +87,14 @@ impl Files {
             match Lock::wait(&self.monitor_lock(), LockMode::Exclusive) {
                 Ok(lock) if self.monitor_lock().exists() => return Ok(lock),
                 Err(error) if error.errno() != Some(Errno::NOENT) => return Err(error),
-                // Another command has removed the empty directory.
+                // Another command has removed the directory.
                 _ => {}
             }
         }
         fail!("{} is removed again and again while it is created", self.run.display())
     }
 
-    /// The lock file that the monitor holds as long as it runs.
+    /// The lock file. The container runs while its monitor holds the lock.
     pub fn monitor_lock(&self) -> PathBuf {
         self.run.join(Roots::MONITOR_LOCK)
     }
@@ -104,8 +104,9 @@ impl Files {
         self.run.join(STATE)
     }
 
-    /// An empty directory: the topmost layer of mounted images. It is outside the run directory,
-    /// because the container's root covers the run directory. All containers share it.
+    /// An empty directory: the topmost layer of mounted images. The directory is outside the run
+    /// directory, because the container's root covers the run directory. All containers share the
+    /// empty directory.
     pub fn empty(&self) -> PathBuf {
         self.run.with_file_name("empty")
     }
@@ -115,7 +116,8 @@ impl Files {
         self.run.join("health.json")
     }
 
-    /// The outcome (`state::Outcome`), written here if the disk of `outcome` was full.
+    /// The place of the outcome (`state::Outcome`) if `outcome` could not be written, for example
+    /// because the disk was full.
     pub fn parked_outcome(&self) -> PathBuf {
         self.run.join("outcome.json")
     }

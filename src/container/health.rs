@@ -1,9 +1,9 @@
 //! The result of a container's health check, which `ps`, `inspect` and `wait` read.
 //!
-//! The state is only in the run directory, in memory, because a check every few seconds would wear
-//! out a disk. The monitor writes the first state, and each probe (`probe`) writes the next state.
-//! Each write replaces the file, so a reader never sees a part of it. The file is removed with the
-//! run directory.
+//! The state is only in the run directory, which is usually in memory, because a check every few
+//! seconds would wear out a disk. The monitor writes the first state, and each probe that counts
+//! (`probe`) writes the next state. Each write replaces the file, so a reader never sees a part of
+//! it. The file is removed with the run directory.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::store;
 
-/// The number of results in `Health::log`, as in Docker.
+/// The most results in `Health::log`, as in Docker.
 const MAX_RESULTS: usize = 5;
 
 /// The status of the health check.
@@ -50,10 +50,10 @@ pub struct Health {
 /// The result of one probe.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ProbeResult {
-    /// In nanoseconds since 1970, as is `end`.
+    /// In nanoseconds since 1970, like `end`.
     pub start: i64,
     pub end: i64,
-    /// The command's exit status; -1 if the command could not run or exceeded its timeout.
+    /// The command's exit status, or -1 if there is none, for example after the timeout.
     pub exit_code: i32,
     pub output: String,
 }
@@ -85,7 +85,8 @@ impl Health {
         store::replace_in_new_dir(&files.health(), miniserde::json::to_string(self).as_bytes())
     }
 
-    /// Reads health.json; `None` if the container does not run or has no health check.
+    /// Reads health.json; `None` if the file is missing, for example because the container has no
+    /// health check.
     pub fn read(files: &Files) -> Result<Option<Health>> {
         store::read_json(&files.health())
     }
@@ -136,7 +137,7 @@ impl OnFailure {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct HealthRecord {
     pub check: Healthcheck,
-    /// The shell of the image (`SHELL`) for a test that is one line; `None` means /bin/sh.
+    /// The shell of the image (`SHELL`) for a `CMD-SHELL` test; `None` means /bin/sh.
     pub shell: Option<Vec<String>>,
     pub on_failure: OnFailure,
 }

@@ -2,8 +2,8 @@
 //!
 //! The hooks at a start give the monitor its sockets. `update` binds the sockets of new ports
 //! itself, sends each to the monitor (SCM_RIGHTS, unix(7)), and names the sockets that the monitor
-//! must close. The monitor answers each message, so `update` knows that the port is reserved or
-//! free. A monitor of an older mydocker closes the connection instead.
+//! must close. The monitor answers each of these messages after it has carried the message out. A
+//! monitor of an older mydocker closes the connection instead.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,8 +17,7 @@ use crate::error::{Context, Result, fail};
 use crate::port::{Protocol, socket_name};
 use crate::sys::{self, packet};
 
-/// The limit for the monitor's answer, in seconds. A monitor answers much faster, unless the host
-/// is overloaded.
+/// The limit for the monitor's answer, in seconds. A monitor usually answers much faster.
 const MAX_WAIT: i64 = 10;
 
 /// A name that no socket has, for a request that changes nothing.
@@ -28,8 +27,8 @@ const NO_NAME: &str = "-";
 pub struct MonitorPorts(OwnedFd);
 
 impl MonitorPorts {
-    /// Connects to the monitor of a running container. Fails if the monitor has no socket, does not
-    /// answer in time, or is of an older version, which cannot change ports.
+    /// Connects to the monitor of a running container. Fails unless the monitor answers in time
+    /// that it can change ports. A monitor of an older version cannot.
     pub fn of(files: &Files) -> Result<MonitorPorts> {
         match dial(&files.run, false)?.map(MonitorPorts) {
             Some(ports) => ports.release(NO_NAME).map(|()| ports),
@@ -41,7 +40,7 @@ impl MonitorPorts {
         }
     }
 
-    /// Gives the monitor a socket to hold. Fails if the monitor does not confirm within 10 seconds.
+    /// Gives the monitor a socket to hold. Fails unless the monitor confirms within 10 seconds.
     pub fn hold(&self, socket: BorrowedFd<'_>) -> Result<()> {
         self.ask(&Request::Hold, Some(socket))
     }
@@ -89,7 +88,7 @@ pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option
         Request::Release(name) => held.retain(|socket| name_of(socket).as_deref() != Some(name)),
         _ => {}
     }
-    // Make sure that a descriptor is free for the next request.
+    // Raise the limit on descriptors, so that the monitor can receive more sockets.
     sys::fds::raise_limit(held.len());
 }
 

@@ -1,13 +1,15 @@
 //! Assigns ranges of host user and group IDs to containers with `--userns auto`. Each assigned
-//! range has a symbolic link `ids/<first UID>` to the first digits of the container's ID.
+//! range has a lease: a symbolic link `ids/<first UID>` to the first digits of the container's ID.
 //!
-//! Creating the link is the assignment, so no range is assigned twice. The link exists as long as
-//! the container. A stale link of a killed command is removed by `system check --repair`, or when
-//! no range is free. The ranges come from an entry of the user `mydocker` in each of /etc/subuid
-//! and /etc/subgid (subuid(5)). If one of the two entries is missing or too small, the ranges come
-//! from IDs that neither useradd(8) nor systemd assigns by default. A range of another user in
-//! these files is never taken. The search starts at a random range, so engines with different state
-//! directories rarely collide.
+//! Creating the lease is the assignment: symlink(2) fails if the range already has a lease. The
+//! lease is removed with the container. A killed command may leave a stale lease. `system check
+//! --repair` removes stale leases, and [`lease`] does so when no range is free.
+//!
+//! The ranges come from an entry of the user `mydocker` in each of /etc/subuid and /etc/subgid
+//! (subuid(5)). If one of the two entries is missing or too small, the ranges come from IDs that
+//! neither useradd(8) nor systemd assigns by default. A range that overlaps an entry of another
+//! user in these files is skipped. The search starts at a random range, so engines with different
+//! state directories rarely collide.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,7 +26,7 @@ use crate::store::{self, Roots};
 /// The number of IDs in a range. The images of distributions use IDs up to 65534 (`nobody`).
 const SIZE: u32 = 1 << 16;
 /// The number of digits of the container's ID in a link. ext4 stores a target of less than 60 bytes
-/// in the inode, so the link takes no disk block.
+/// in the inode, so the link takes no disk block of its own.
 const KEPT_DIGITS: usize = 32;
 /// The user whose entries in /etc/subuid and /etc/subgid are for mydocker.
 const USER: &str = "mydocker";
@@ -49,7 +51,7 @@ impl Range {
 struct Pool {
     uids: Range,
     gids: Range,
-    /// The user IDs of other users in /etc/subuid, and `others_gids` likewise for /etc/subgid.
+    /// The ranges of other users in /etc/subuid. `others_gids` has those in /etc/subgid.
     others_uids: Vec<Range>,
     others_gids: Vec<Range>,
 }
@@ -80,7 +82,7 @@ impl Pool {
         self.uids.count.min(self.gids.count) / SIZE
     }
 
-    /// The range with this number; `None` if it overlaps a range of another user.
+    /// The range with this number; `None` if the range overlaps a range of another user.
     fn nth(&self, number: u32) -> Option<IdMap> {
         let (uid, gid) = (self.uids.first + number * SIZE, self.gids.first + number * SIZE);
         let is_others = |first, others: &[Range]| {
@@ -91,8 +93,8 @@ impl Pool {
     }
 }
 
-/// The lines `user:first:count` of a file. Skips other lines. A file that cannot be read has no
-/// lines.
+/// The lines `user:first:count` of a file. Skips other lines. Returns no line if the file cannot be
+/// read.
 fn entries(path: &Path) -> Vec<(String, Range)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| {
@@ -136,8 +138,8 @@ fn take_free(roots: &Roots, pool: &Pool, id: &ContainerId) -> Result<Option<IdMa
     Ok(None)
 }
 
-/// Creates the lease of the range `ids` for the container `id`. Returns false if the range is
-/// already leased.
+/// Creates the lease of the range `ids` for the container `id`. Returns false if the range already
+/// has a lease.
 pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     let path = path(roots, ids);
     match std::os::unix::fs::symlink(kept(id), &path) {
@@ -146,12 +148,12 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     }
 }
 
-/// Removes the lease of the range if the container `id` has it.
+/// Removes the lease of the range, if the lease belongs to the container `id`.
 pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
     if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
-/// Releases the range of a container that is being removed, if `lease` has assigned the range.
+/// Removes the lease of a container with `--userns auto`. Does nothing for any other container.
 pub fn release_assigned(roots: &Roots, record: &Record) -> Result<()> {
     match &record.user_namespace {
         Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),
@@ -176,8 +178,9 @@ pub fn stale_leases(roots: &Roots) -> Result<Vec<PathBuf>> {
     Ok(leases.into_iter().filter(is_stale).collect())
 }
 
-/// Checks a range that the user chose. Fails if the range is empty, goes beyond the last ID, starts
-/// at ID 0 (the host's root), or overlaps the ranges that `lease` assigns.
+/// Checks a range that the user chose. Fails if the range is empty, goes beyond the ID
+/// `u32::MAX - 1`, starts at ID 0 (the host's root), or overlaps the IDs from which `lease` assigns
+/// ranges.
 pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");
@@ -187,7 +190,8 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
              starts at 1 or above"
         );
     }
-    // The last ID, u32::MAX, must stay outside: the kernel reads it as -1, which means "unchanged".
+    // The range must not contain u32::MAX: chown(2) reads this number as -1, which means
+    // "unchanged".
     if size == 0 || [uid, gid].iter().any(|first| first.checked_add(size).is_none()) {
         fail!("{text}: IDs go from 1 to {}, and SIZE is at least 1", u32::MAX - 1);
     }

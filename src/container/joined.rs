@@ -1,11 +1,12 @@
-//! Determines the namespaces of a container, including those of other containers
-//! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The monitor looks up the other
-//! container at every start and restart, because that container may have been restarted as well.
+//! Determines the namespaces of a container. Some of them may belong to other containers
+//! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The other containers are looked up at
+//! every start and restart, because those containers may have been restarted as well.
 //!
 //! As in Docker, the network interfaces of a container are removed at its end, even if another
 //! container has joined its network namespace. The namespace then outlives the container, so the
-//! container's monitor must remove the interfaces itself. The joining container's monitor leaves a
-//! mark in the run directory of the other container, whose monitor reads the mark.
+//! kernel does not remove the interfaces together with the namespace. Therefore `namespaces` leaves
+//! a mark in the run directory of the container whose network namespace is joined. At the end of
+//! that container, `network::attachment` finds the mark and removes the interfaces.
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};
@@ -17,8 +18,8 @@ use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::{self, Roots};
 
 /// The namespaces of the container of `record`, including those of other containers. Fails if
-/// another container whose namespace is joined does not run or was removed, or if its IPC namespace
-/// is private.
+/// another container whose namespace is joined does not run or was removed, or if the IPC namespace
+/// to join is private.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.namespaces.pid)?;
     let ipc = ipc_namespace(roots, &record.namespaces.ipc)?;
@@ -27,15 +28,16 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
         NetworkMode::Host => Namespace::Host,
         NetworkMode::Container(id) => {
             let (namespace, _) = of_container(roots, "network", id)?;
-            // Write the mark before the namespace is opened. If the other container ends before,
-            // opening the namespace fails. If the other container ends later, its monitor finds the
-            // mark.
+            // Write the mark before the runtime opens the namespace. If the other container ends
+            // before the opening, the opening fails. If the other container ends later, its monitor
+            // finds the mark.
             store::replace_in_new_dir(&roots.network_joined_mark(id), b"")?;
             namespace
         }
         NetworkMode::None | NetworkMode::Network(_) => Namespace::Private,
     };
-    // All joined namespaces belong to containers with the same ID mapping.
+    // Take the user namespace of the first joined container: all joined containers have the same ID
+    // mapping (`check_user_namespace`).
     let other =
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(&Namespace::Private).clone();
@@ -54,8 +56,9 @@ fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode<ContainerId>) -> Re
     }
 }
 
-/// The IPC namespace. As in Docker, a container keeps its own IPC namespace private, unless it was
-/// made with `--ipc shareable`: other containers could read and change its shared memory.
+/// The IPC namespace of a container. As in Docker, other containers can join a container's own IPC
+/// namespace only if the container was made with `--ipc shareable`, because containers in the same
+/// IPC namespace can read and change the same shared memory.
 fn ipc_namespace(roots: &Roots, mode: &NamespaceMode<ContainerId>) -> Result<Namespace> {
     let NamespaceMode::Container(id) = mode else { return namespace(roots, "IPC", mode) };
     let (namespace, other) = of_container(roots, "IPC", id)?;
@@ -69,8 +72,8 @@ fn ipc_namespace(roots: &Roots, mode: &NamespaceMode<ContainerId>) -> Result<Nam
     Ok(namespace)
 }
 
-/// The namespace of the container `id`, by its first process, and the container's record. Fails if
-/// that container was removed or is not running.
+/// The namespace of the container `id`, named by the container's first process, and the container's
+/// record. Fails if that container was removed or is not running.
 fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<(Namespace, Record)> {
     let files = Files::new(roots, id);
     if !files.dir.exists() {

@@ -1,8 +1,8 @@
 //! The namespace modes of a container: its own namespace, the host's, or another container's
 //! (`--network`, `--pid`, `--ipc`, `--uts`; namespaces(7)).
 //!
-//! An option has the other container's name as the user writes it. A record has the other
-//! container's ID. A record stores a mode as text, such as `host` or `container:ID`.
+//! An option has the other container's name or ID as the user writes it. A record has the other
+//! container's full ID. A record stores a mode as text, such as `host` or `container:ID`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub enum NamespaceMode<C = String> {
 }
 
 stored_flat! {
-    /// The namespace modes of a container except that of its network.
+    /// The modes of a container's PID, IPC, UTS and cgroup namespaces.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct NamespaceModes<C = ContainerId> {
         pub pid: NamespaceMode<C>,
@@ -88,7 +88,7 @@ impl<C> NamespaceModes<C> {
         })
     }
 
-    /// Whether one of the namespaces belongs to another container.
+    /// Whether the PID, IPC or UTS namespace belongs to another container.
     pub fn joins(&self) -> bool {
         [&self.pid, &self.ipc, &self.uts].iter().any(|mode| mode.container().is_some())
     }
@@ -120,7 +120,7 @@ impl<C> NetworkMode<C> {
     }
 
     /// Whether the namespace belongs to the host or to another container. A container with such a
-    /// mode cannot have networks, published ports or network aliases of its own.
+    /// mode cannot be connected to networks.
     pub fn is_shared(&self) -> bool {
         matches!(self, NetworkMode::Host | NetworkMode::Container(_))
     }

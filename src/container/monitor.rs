@@ -2,13 +2,15 @@
 //! program.
 //!
 //! The monitor is a fork of the command that started the container, with one thread, in its own
-//! session and, if possible, in a cgroup of all monitors. The monitor holds the container's lock,
-//! the program's output pipes or terminal's master, and the attach socket, and sleeps in one
-//! poll(2). Output goes to the log and to each client that wants it (`clients`). When the program
-//! ends, the monitor kills the remaining processes. Then the monitor restarts the program if the
-//! policy says so. Otherwise the monitor records the outcome or, with `--rm`, removes the
-//! container, then sends the exit status to the clients and exits. The probes of a health check run
-//! in processes of their own (`probes`).
+//! session and, if possible, in a cgroup for monitors. The monitor holds the container's lock, the
+//! program's output pipes or terminal's master, and the attach socket, and sleeps in one poll(2).
+//! Output goes to the log and to each client that wants output (`clients`). The probes of a health
+//! check run in processes of their own (`probes`).
+//!
+//! When the program ends, the monitor kills the remaining processes. Then the monitor restarts the
+//! program if the policy says so. Otherwise the monitor records the outcome or, with `--rm`, hides
+//! the container. Then the monitor sends the exit status to the clients, removes the files of a
+//! hidden container, and exits.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -58,11 +60,11 @@ pub trait Hooks {
     /// namespace. Returns the sockets that reserve the container's published ports, and the
     /// networks that the container has joined.
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)>;
-    /// Called when a program has ended, also before a restart, or could not start. Returns the
+    /// Called when a program has ended or could not start, also before a restart. Returns the
     /// networks that the container has left.
     fn take_down(&mut self) -> Result<Networks>;
     /// Called before a container with `--rm` is removed. Removes the container's anonymous volumes
-    /// and returns the events of their removal.
+    /// that no other container has. Returns the events of the removals.
     fn remove(&mut self) -> Vec<Event>;
 }
 
@@ -78,17 +80,18 @@ pub struct Watch<'a> {
     /// Whether the first client wants the program's output.
     pub attached: bool,
     pub hooks: &'a mut dyn Hooks,
-    /// Makes the settings of the container's first process, which the probes of the health check
-    /// share.
+    /// Makes the settings of the container's first process. The probes of the health check get most
+    /// of these settings.
     pub process: fn(&Record) -> Result<Process>,
-    /// Makes the `Spec` of a record that has changed, for a restart by the policy.
+    /// Makes the `Spec` of a record for a restart, for example after the record has changed.
     pub renew: &'a dyn Fn(&Record) -> Result<Spec>,
     /// The destination of the output in addition to the log.
     pub forward: Option<logs::Destination>,
 }
 
-/// Forks the monitor. Returns the client's end of its first connection. Fails with the errors of
-/// clone3(2) and socketpair(2). An error of the start comes over the connection.
+/// Forks the monitor. Returns the client's end of a socket pair, whose other end the monitor has.
+/// Fails with the errors of clone3(2) and socketpair(2). An error of the start comes as a message
+/// over the socket pair.
 pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
     let cgroup = cgroup::monitors(&watch.record.cgroup_parent);
@@ -188,14 +191,15 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         life.follow_update();
         let mut run = started.elapsed();
-        // A failed start counts as an end, and the policy decides again. For example, another
-        // program had the port, or the host had no memory.
+        // A failed restart counts as an end of the program, so the policy decides again. A restart
+        // fails for example if another program has bound a published port.
         program = loop {
             let lock_file = Files::new(roots, &record.id).monitor_lock();
             if !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
-            // Without the run directory no command could find the restarted program.
+            // Do not restart without the run directory, where the files of a running container
+            // belong.
             let is_wiped = || !lock.is_still_at(&lock_file);
             if is_wiped() {
                 break 'life wiped(outcome);
@@ -230,8 +234,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             if updated.is_some() && !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
-            // If the cleanup after the last program failed, try again: the next program gets the
-            // same addresses and ports.
+            // If the cleanup after the last program failed, try the cleanup again before the
+            // restart.
             let prepared = prepared.or_else(|_| life.prepare_restart(&outcome));
             let renewed = prepared.and_then(|()| updated.as_ref().map(renew).transpose());
             let started = renewed.and_then(|renewed| match renewed.or(spec.take()) {
@@ -265,14 +269,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     // Release the ports before the container is reported as ended.
     program.port_sockets.clear();
-    // If this fails, the next command that reads the container's state finds the lock released and
-    // cleans up.
+    // If the cleanup fails, the run directory may stay. Then the next command that reads the
+    // container's state finds the lock released and cleans up.
     let left = life.clean_up(&outcome, &lock);
     life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
-    // Remove the files after the clients got the exit status, because freeing disk blocks takes
-    // long.
+    // Remove the files after `send_exit`, because freeing disk blocks may take long.
     if let Ok(Some(tree)) = left {
         let _ = tree.remove();
     }
@@ -286,7 +289,7 @@ fn wiped(outcome: Outcome) -> Outcome {
     Outcome { error: error.to_owned(), ..outcome }
 }
 
-/// Starts a new session, closes all descriptors except `keep`, and blocks all signals.
+/// Starts a new session, closes the caller's descriptors except `keep`, and blocks signals.
 fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     setsid()
         .traced("setsid", || "leave the caller's session and terminal".to_owned())
@@ -298,13 +301,14 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
         .context(|| "let go of the caller's streams")?;
     rustix::process::chdir("/").context(|| "go to /")?;
     sys::inherited::reset();
-    // Block all signals and never read them: a SIGTERM to all processes must not end the process
+    // Block the signals and never read them: a SIGTERM to all processes must not end the process
     // that cleans up.
     let all = (1..=64).filter_map(Signal::from_number);
     sys::signal::block(all).context(|| "block signals")
 }
 
-/// The two ends of the program's streams: `theirs` for the program, the others for the monitor.
+/// The ends of the program's standard streams: `theirs` is for the program, and `outputs` and
+/// `stdin` are for the monitor. With a terminal, `Life::begin` adds the monitor's ends.
 struct Streams {
     theirs: Stdio,
     outputs: Vec<(Stream, OwnedFd)>,
@@ -352,11 +356,11 @@ impl Streams {
 enum Start {
     /// A client has started the container, and may stay attached.
     First { attached: bool },
-    /// The restart policy has started the container.
+    /// The monitor has restarted the container.
     Again,
 }
 
-/// A container from its start by a client to its last end, including the restarts.
+/// The life of a container under one monitor: the start by a client, the restarts and the end.
 struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
@@ -375,7 +379,7 @@ struct Life<'a> {
     /// Whether a program has started and `note_clean_up` has not added the events of its cleanup
     /// yet.
     has_begun: bool,
-    /// The networks that the present program has joined, until `note_start` adds their events.
+    /// The networks that the container has joined at this start. `note_start` takes the value.
     joined: Networks,
     /// Events that `publish` writes in one append.
     events: Vec<Event>,
@@ -398,8 +402,8 @@ impl Life<'_> {
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
-        // Offer the copies of the hosts and resolv.conf files before the network is set up, because
-        // the hooks write to these copies.
+        // Offer the copies before the network is set up, because the hooks change the copy of the
+        // hosts file.
         if let Some(copies) = &copies {
             offer_copies(&self.roots.hosts_files(&self.record.id), copies)?;
         }
@@ -408,7 +412,7 @@ impl Life<'_> {
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {
-                // Without state.json no command could find the program, so end it.
+                // The start fails without state.json, so end the program.
                 sys::process::kill_group(running.pid, Signal::KILL);
                 let _ = waitpid(Some(running.pid), WaitOptions::empty());
                 let _ = cgroup::remove(&running.cgroup.paths());
@@ -487,8 +491,8 @@ impl Life<'_> {
         }
     }
 
-    /// Reads the record again if `update` has changed it since the program's start, and takes its
-    /// restart policy. `None` if the record has not changed or cannot be read.
+    /// If the update mark exists, reads the record again and takes over the record's restart
+    /// policy. `None` if the mark does not exist or the record cannot be read.
     fn follow_update(&mut self) -> Option<Record> {
         if !Files::new(self.roots, &self.record.id).updated().exists() {
             return None;
@@ -510,8 +514,8 @@ impl Life<'_> {
         self.events.push(event);
     }
 
-    /// Adds the events of a start, which may have failed. If `run` has created the container, its
-    /// first start adds the event of its creation too.
+    /// Adds the events of a start, which may have failed. The start by `run` also adds the event of
+    /// the container's creation.
     fn note_start(&mut self, start: Start) {
         if start != Start::Again && self.record.run {
             self.note("create", &[]);
@@ -570,8 +574,8 @@ impl Life<'_> {
         state::stop_mark(&Files::new(self.roots, &self.record.id))
     }
 
-    /// Kills the processes that are left in the program's cgroups, then reads the rest of its
-    /// output.
+    /// Kills the processes that are left in the program's cgroups, then reads the rest of the
+    /// output. Returns the outcome of the run.
     fn program_ended(
         &mut self,
         monitor: &mut Monitor<'_>,
@@ -629,8 +633,9 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Cleans up, then records the outcome, or hides a container with `--rm` and returns the hidden
-    /// files, which must still be removed. `lock` is the monitor's lock.
+    /// Cleans up after the last program, then records the outcome. A container with `--rm` is
+    /// hidden instead, unless `restart` keeps the container. The caller must remove the returned
+    /// files of a hidden container. `lock` is the monitor's lock.
     fn clean_up(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
         self.state_lock = None;
         let taken_down = self
@@ -679,7 +684,7 @@ struct Program {
     pidfd: OwnedFd,
     start_time: u64,
     outputs: Vec<(Stream, OwnedFd)>,
-    /// The write end of the program's stdin, while it is open.
+    /// The monitor's end of the program's stdin, while that end is open.
     stdin: Option<OwnedFd>,
     /// The sockets that reserve the program's published ports.
     port_sockets: Vec<OwnedFd>,
@@ -704,7 +709,7 @@ struct Monitor<'a> {
     keeps_stdin: bool,
     /// The container's new name, if a client has sent one.
     name: Option<String>,
-    /// Input from a client that the program has not read yet.
+    /// Input from clients that is not yet written to the program's stdin.
     typed: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -766,7 +771,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Waits for an event, at most until `deadline`, and handles it. Returns true if the program
+    /// Waits for events, at most until `deadline`, and handles them. Returns true if the program
     /// has ended.
     fn turn(&mut self, mut program: Option<&mut Program>, deadline: Option<Instant>) -> bool {
         let hold = match self.clients.hold(self.log.as_ref()) {
@@ -851,8 +856,8 @@ impl<'a> Monitor<'a> {
             if client.lags() {
                 events |= PollFlags::OUT;
             }
-            // Leave out a client without events: poll(2) reports a hang-up even then, and would
-            // return at once.
+            // Leave out a client without requested events: poll(2) would still report its hang-up,
+            // and would return at once each time.
             if !events.is_empty() {
                 fds.push(PollFd::new(&client.socket, events));
                 clients.push(at);
@@ -918,9 +923,9 @@ impl<'a> Monitor<'a> {
         self.clients.send_output(stream, data, self.log.as_ref(), mark);
     }
 
-    /// Sends a lagging client more output and handles one message of the client. Returns false if
-    /// the client must be removed: it has closed its connection, has sent a message that is
-    /// malformed or comes before `Hello`, does not accept a reply, or can no longer get all output.
+    /// Sends a lagging client more output and handles at most one message of the client. Returns
+    /// false if the client must be removed, for example because the client has closed its
+    /// connection or has sent a malformed message.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
         let listens = self.listens_to(&self.clients.list[at]);
         let client = &mut self.clients.list[at];

@@ -1,9 +1,9 @@
 //! The names of containers: `containers/names/<name>` is a symbolic link to `../<id>`. symlink(2)
 //! fails if the link exists, so a name is unique.
 //!
-//! A killed `create` leaves a link to a container without config.json. A killed `rename` leaves a
-//! link to a container that has another name. The next command that needs the name replaces the
-//! link.
+//! A killed `create` may leave a link to a container without config.json. A killed `rename` may
+//! leave a link to a container that has another name. The next command that claims the name
+//! replaces the link.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
         }
         let Some(owner) = look_up(roots, name)? else { continue };
         if owner == *id {
-            // A killed rename of this container has left the link.
+            // An earlier `rename` of this container was killed and has left the link.
             return Ok(None);
         }
         if !is_abandoned(roots, name, &owner)? {
@@ -95,9 +95,9 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
-/// Whether a name belongs to no container although its link exists. A killed `create` or `rename`
-/// leaves such a name: the container `id` is incomplete or has another name, and no process works
-/// on it.
+/// Whether `name` belongs to no container although the name's link points to `id`. A killed
+/// `create` or `rename` may leave such a link. The container `id` then has no config.json or has
+/// another name, and no process holds its monitor's lock or its lock for changes.
 pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {

@@ -170,8 +170,8 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// Kills the descendants of `ancestor`, the go-between of `exec`, which ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
-    /// The largest number of searches for descendants. If each search finds new ones, some are
-    /// left.
+    /// The largest number of searches for descendants. If even the last search finds new
+    /// descendants, some may be left.
     const MAX_PASSES: u32 = 100;
     let ancestor = ancestor.as_raw_nonzero().get();
     let mut tree = HashSet::from([ancestor]);

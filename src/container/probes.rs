@@ -1,9 +1,9 @@
 //! A container's health check in its monitor: when to probe, and what to do when the container
 //! becomes unhealthy.
 //!
-//! The monitor forks a prober (`probe`) for each probe, one at a time, and goes on sleeping. The
-//! prober's exit status is the new health status. So the memory of a probe is freed with its
-//! process, a probe that hangs blocks nothing, and the monitor keeps little more than the last
+//! The monitor forks a prober (`probe`) for each probe, one at a time, and goes on sleeping. So the
+//! memory of a probe is freed with its process, and a probe that hangs does not block the monitor.
+//! The prober's exit status is the new health status. The monitor keeps little more than the last
 //! status and the time of the next probe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,12 +37,12 @@ pub struct Probes {
 
 /// An unhealthy program that the monitor is ending.
 struct Ending {
-    /// The time of the SIGKILL; `None` if it was sent or is never sent.
+    /// The time at which `advance` sends SIGKILL; `None` if `advance` need not send SIGKILL.
     deadline: Option<Instant>,
 }
 
-/// Writes the first health status. Must be called before the program starts, so that every command
-/// finds a status. Does nothing without a health check.
+/// Writes the first health status. Must be called before the program starts, so that a running
+/// program has a status. Does nothing without a health check.
 pub fn prepare(files: &Files, record: &Record) -> Result<()> {
     match record.health_check() {
         Some(_) => Health::starting().write(files),
@@ -163,7 +163,7 @@ impl Probes {
             OnFailure::Kill => Signal::KILL,
             OnFailure::Restart => record.stop_signal.signal(),
             OnFailure::Stop => {
-                // Without the stop mark the restart policy would start the container again.
+                // Without the stop mark the restart policy could start the container again.
                 if set_stop_mark(&Files::new(roots, &record.id), StopMark::User).is_err() {
                     return;
                 }

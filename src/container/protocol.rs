@@ -2,8 +2,8 @@
 //! message, and its first byte is the kind of message.
 //!
 //! The client that started the container has one end of a socket pair. Later clients connect to
-//! `attach.sock` in the run directory, which only root can reach. The first message of such a
-//! client says whether the client wants the output, as `attach` does, or not, as `wait`.
+//! `attach.sock` in the run directory, which only root can reach. The first message of a later
+//! client says whether the client wants the output: `attach` wants the output, and `wait` does not.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -60,7 +60,7 @@ pub enum Reply<'a> {
     Stderr(&'a [u8]),
     /// The monitor has carried out `Hold` or `Release`.
     Done,
-    /// The container has ended with this exit status and is cleaned up.
+    /// The container has ended with this exit status.
     Exited {
         code: u8,
     },
@@ -187,8 +187,8 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Creates the socket to which clients connect. Fails if `run` is missing, or with the errors of
-/// bind(2).
+/// Creates the socket to which clients connect, in the run directory `run`. Fails for example if
+/// `run` is missing.
 pub fn serve(run: &Path) -> Result<OwnedFd> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
@@ -235,8 +235,8 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Sends a container's new name to its monitor, if one listens in the run directory `run`. The
-/// caller holds the lock for changes, so the monitor gets several renames in their order.
+/// Sends a container's new name to its monitor, if a monitor listens in the run directory `run`.
+/// The caller should hold the lock for changes, so that the names of two renames are sent in order.
 pub fn report_name(run: &Path, name: &str) -> Result<()> {
     let Some(socket) = dial(run, false)? else { return Ok(()) };
     (Request::Renamed(name))

@@ -2,9 +2,10 @@
 //! file system that holds the state root.
 //!
 //! The overlay's upper and work directories belong to one project, whose number is in the file
-//! `quota` beside them. A project's number must be unique on its file system, but no program
-//! assigns the numbers. So the container takes the first free number of those in its random id.
-//! Volumes, logs and the record belong to no project, so the limit does not count them.
+//! `quota` beside these directories. A project's number must be unique on its file system, but the
+//! kernel does not assign the numbers. So the container takes the first free number of those in its
+//! random id. The limit does not count volumes, logs and the record, because these do not belong to
+//! the project.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -70,8 +71,8 @@ fn open(files: &Files) -> Result<File> {
     File::open(&files.dir).context(|| format!("open {}", files.dir.display()))
 }
 
-/// The numbers of projects in an id, 32 bits each. Leaves out those below `LEAST`, and u32::MAX,
-/// which is no project.
+/// The numbers of projects in an id, 32 bits each. Leaves out numbers below `LEAST`, and u32::MAX,
+/// which is not the number of a project.
 fn numbers(id: &ContainerId) -> impl Iterator<Item = u32> {
     let words = id.as_bytes().chunks(8).filter_map(|digits| std::str::from_utf8(digits).ok());
     let numbers = words.filter_map(|digits| u32::from_str_radix(digits, 16).ok());

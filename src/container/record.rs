@@ -65,8 +65,8 @@ stored_flat! {
         /// The entrypoint of the user or the image. `command` follows the entrypoint.
         pub entrypoint: Vec<String>,
         pub command: Vec<String>,
-        /// The variables of the user and the image. Each process also gets the defaults
-        /// (`engine::spec`); older records have them here.
+        /// The variables of the user and the image. Each process also gets default variables
+        /// (`engine::spec`). Older records have the default variables here.
         pub env: Vec<String>,
         /// The working directory; empty means `/`.
         pub cwd: String,
@@ -138,8 +138,9 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// The streams to which `run` attaches: none with `-d`, otherwise those of `-a`. Without `-a`
-    /// these are stdout, stderr and, with `-i`, stdin. A record keeps them for `inspect`.
+    /// The streams to which `run` attaches: none with `-d`, otherwise those of `-a`. Without `-d`
+    /// and `-a` these are stdout, stderr and, with `-i`, stdin. A record keeps the values for
+    /// `inspect`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Attached {
         pub stdin: bool as "attach_stdin" => optional,
@@ -148,7 +149,7 @@ stored_flat! {
     }
 }
 
-/// The part of a record that a list of containers shows. Reading a summary takes half the time of
+/// The part of a record that a list of containers needs. Reading a summary takes less time than
 /// reading the whole record.
 #[derive(Deserialize)]
 pub struct Summary {
@@ -273,8 +274,7 @@ stored_flat! {
     /// The settings of a container on one network, in the flags and in the record.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct EndpointSettings {
-        /// The values of `--ip` and `--ip6`, at most one of each. Without a value, an address is
-        /// chosen.
+        /// The values of `--ip` and `--ip6`, at most one of each.
         pub addresses: Vec<Ip>,
         pub mac: Option<Mac>,
         /// Names of the container on this network, in addition to its own.
@@ -500,13 +500,13 @@ impl Record {
         !self.lifecycle.restart.is_no() || self.restarts_unhealthy()
     }
 
-    /// Whether the monitor restarts the container when it becomes unhealthy.
+    /// Whether the container has a health check whose action is `restart`.
     pub fn restarts_unhealthy(&self) -> bool {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Creates the missing sources of binds with `make_source`. Every start calls this. Fails if
-    /// the source of a bind without `make_source` is missing.
+    /// Creates the missing sources of binds with `make_source`. Called at each start and restart.
+    /// Fails if the source of a bind without `make_source` is missing.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());

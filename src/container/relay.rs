@@ -1,6 +1,6 @@
 //! Connects this process's standard streams with a process of `exec`, through pipes or a terminal
-//! and without a monitor. The streams themselves never enter the container, because a process there
-//! could open the host's files behind them again, also for writing.
+//! and without a monitor. This process never passes its own streams to the container: a process
+//! there could open the host's files behind these streams again, also for writing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,7 +21,7 @@ use crate::sys::signal::Signal;
 use crate::sys::stdio::write_all;
 use crate::tty;
 
-/// This process's ends of the other process's streams.
+/// This process's ends of the streams of a process of `exec`.
 pub struct Streams {
     pub stdin: Option<OwnedFd>,
     /// The process's stdout, or the master of its terminal. With a terminal `stderr` is `None`.
@@ -29,8 +29,9 @@ pub struct Streams {
     pub stderr: Option<OwnedFd>,
 }
 
-/// Relays until the process has ended, until the user detaches, or until another [`End`]. Fails if
-/// the terminal cannot be set up, or if a stream cannot be read or written.
+/// Relays until the process has ended, until the user detaches, or for another reason in [`End`].
+/// Fails for example if the user's terminal cannot be made raw, or if this process's stdin cannot
+/// be read.
 pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) -> Result<End> {
     let taken = if terminal { signals_of_terminal() } else { Vec::new() };
     let signals = sys::signal::receive(taken).context(|| "receive signals")?;
@@ -135,7 +136,8 @@ impl Relay<'_> {
         Ok(End::Exited(waited.map_or(crate::error::EXIT_ENGINE, |(_, status)| exit_code(status))))
     }
 
-    /// Reads and writes output once. Returns false if this process's own output is closed.
+    /// Reads and writes output once. Returns false if the reader of this process's own output has
+    /// closed its end.
     fn read_output(&mut self, at: usize, buffer: &mut [u8]) -> Result<bool> {
         let (to, from) = &self.outputs[at];
         match rustix::io::read(from, &mut *buffer) {
@@ -202,8 +204,7 @@ impl Relay<'_> {
             let mut keep: Vec<BorrowedFd<'_>> =
                 self.outputs.iter().map(|(_, from)| from.as_fd()).collect();
             keep.extend(self.stdin.as_ref().map(AsFd::as_fd));
-            // If this fails, a hang-up of the user's terminal also ends this fork, and with it the
-            // terminal of the process.
+            // setsid(2) fails only for the leader of a process group, and a fork is no leader.
             let _ = rustix::process::setsid();
             let _ = sys::fds::close_all_but(&keep);
             let mut buffer = vec![0; MAX_DATA];

@@ -1,8 +1,8 @@
 //! The restart policies of `--restart`, as in Docker: whether a program that the user did not stop
 //! is restarted at its end, after which pause, and whether `boot` starts the container. The pause
-//! doubles from 100 ms to 60 s, and starts at 100 ms again after a run of 10 s, unless a compose
-//! file sets a fixed pause. After a stop by the user the monitor does not apply the policy
-//! (`state::StopMark`).
+//! doubles from 100 ms to 60 s, and starts at 100 ms again after a run of at least 10 s. A compose
+//! file can set a fixed pause instead. After a stop by the user the monitor does not apply the
+//! policy (`state::StopMark`).
 
 use std::fmt;
 use std::time::Duration;
@@ -88,8 +88,8 @@ impl fmt::Display for RestartPolicy {
     }
 }
 
-/// The pause before each restart. A pause that is not fixed doubles each time, and starts at
-/// `FIRST` again after a run of at least `GOOD`.
+/// The pause before each restart. A pause that is not fixed doubles each time up to `LAST`, and
+/// starts at `FIRST` again after a run of at least `GOOD`.
 pub struct Backoff {
     next: Duration,
     is_fixed: bool,
@@ -98,7 +98,7 @@ pub struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LAST: Duration = Duration::from_secs(60);
-    /// A run of at least this length resets the pause.
+    /// A run of at least this length resets a pause that is not fixed.
     const GOOD: Duration = Duration::from_secs(10);
 
     /// Starts with the shortest pause, or always has the pause `fixed`. No pause is shorter than

@@ -1,10 +1,9 @@
 //! Determines the present state of a container. No single file decides this state.
 //!
 //! A container runs while its monitor holds the lock in the run directory. The kernel releases the
-//! lock however the monitor ends, so after a kill or a power cut no file claims that the container
-//! runs. The next command that reads the state cleans up after a killed monitor (`reclaim`). If a
-//! cleaner of temporary files has removed the lock file, the monitor is found in /proc
-//! (`unlisted`).
+//! lock however the monitor ends, also if the monitor is killed. [`condition`] cleans up after a
+//! killed monitor (`reclaim`). If a cleaner of temporary files has removed the lock file, the
+//! monitor is found in /proc (`unlisted`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -26,8 +25,7 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::time::Instant;
 
-/// How long commands wait for a monitor to clean up after the container's last process. Each wait
-/// of the monitor itself is shorter.
+/// How long commands wait for a monitor to clean up after the container's last process.
 pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 
 /// The default time between the stop signal and SIGKILL in seconds, as in Docker.
@@ -55,8 +53,8 @@ pub struct State {
 }
 
 /// The content of `containers/<id>/outcome.json`: the result of the last run. The file is written
-/// when a run has ended, and by `start` also when a run starts. `run` writes no outcome at its
-/// start, because `Record::run` says the same.
+/// when a run has ended, and by `start` also when a run starts. `run` writes no outcome when its
+/// run starts, because `Record::run` already says that `run` starts the container.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// In nanoseconds since 1970; 0 if the container has never run.
@@ -65,7 +63,8 @@ pub struct Outcome {
     pub finished: i64,
     pub exit_code: u8,
     pub oom_killed: bool,
-    /// Whether the user has stopped the container.
+    /// Whether the user has stopped the container. `stop` and `kill` record this only if the
+    /// monitor may restart the container.
     pub stopped: bool,
     pub restarts: u32,
     /// The reason why the container could not start or was not restarted, or what happened to its
@@ -89,8 +88,8 @@ const LOST: u8 = 255;
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Removes what the engine has set up on the host for the container with this ID: its connections
-/// to networks and the mounts of its volumes. Returns the networks that the container has left.
+/// A function that removes what the engine has set up on the host for the container with this ID,
+/// such as its connections to networks. Returns the networks that the container has left.
 pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 
 /// The present state of a container.
@@ -98,7 +97,7 @@ pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 pub enum Condition {
     /// The container has never run. The outcome has the error of a failed start.
     Created(Option<Outcome>),
-    /// The monitor is starting the program, or is in another short transition.
+    /// The program is being started, or the container is in another short transition.
     Starting,
     Running(State),
     /// The program has ended with this outcome, and the restart policy will restart it.
@@ -181,9 +180,9 @@ struct Brief {
 }
 
 /// The container `id` below the run root `run`, if its monitor lives and has a program. If the
-/// result is `None`, [`condition`] finds the state. A list of many containers calls this first,
-/// because this reads no record and, if no container was paused, only one file of the run
-/// directory. `may_be_paused` is whether the run root has the file `files::PAUSES`.
+/// result is `None`, [`condition`] finds the state. `ps` calls this function, because the function
+/// reads no record and, if no container was paused, only one file of the run directory.
+/// `may_be_paused` says whether the run root has the file `files::PAUSES`.
 pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result<Option<Present>> {
     // The lock on state.json shows that the monitor lives, so the monitor's lock file need not be
     // opened.
@@ -196,9 +195,9 @@ pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result
     Ok(Some(Present { pid, started, paused }))
 }
 
-/// Reads the state once. `None` if the state may have changed during the read, or if this call has
-/// cleaned up after a killed monitor; the caller then reads again. `again` says that this is not
-/// the first read.
+/// Reads the state once. `None` tells the caller to read again, because the state may have changed
+/// during the read, or because this call has cleaned up after a killed monitor. `again` says that
+/// this is not the first read.
 fn read_once(
     roots: &Roots,
     files: &Files,
@@ -254,8 +253,9 @@ fn read_once(
 }
 
 /// The start of the last run, if its end is not recorded. `run` and `start` create the run
-/// directory before they record the start, and the monitor records the end before it removes the
-/// directory. So if such a run has no run directory, something else has removed the directory.
+/// directory before they record the start. Without `--rm`, the monitor usually records the end
+/// before it removes the directory. So if such a run has no run directory, usually the host was
+/// reset, or a cleaner of temporary files has removed the directory.
 fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
     match outcome {
         Some(outcome) => Some(outcome.started).filter(|&it| it != 0 && outcome.finished == 0),
@@ -264,12 +264,12 @@ fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
 }
 
 /// The start of a monitor's command line. The container's name and, in parentheses, its short ID
-/// follow. The monitor sets this title after it has answered the start.
+/// follow. The monitor sets this title after its answer to the client that started the container.
 pub const MONITOR_TITLE: &str = "mydocker: monitor of ";
 
-/// The content of state.json, for a caller that has found the lock held. `None` before the program
-/// has started. If state.json was removed by a cleaner of temporary files, the program is found in
-/// /proc.
+/// The content of state.json, for a caller that has found the monitor's lock held. `None` before
+/// the program has started. If a cleaner of temporary files has removed state.json, the program is
+/// found in /proc.
 pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>> {
     if let Some(state) = store::read_json(&files.state())? {
         return Ok(Some(state));
@@ -286,8 +286,8 @@ pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>>
     Ok((title == MONITOR_TITLE.as_bytes()).then_some(state))
 }
 
-/// The remains of a run whose end is not recorded and whose lock file is missing. A cleaner of
-/// temporary files has removed the file, or the host was reset.
+/// The remains of a run whose end is not recorded, and whose lock file or state.json is missing.
+/// Usually a cleaner of temporary files has removed the file, or the host was reset.
 pub enum Unlisted {
     /// The program and the monitor run. Without the run directory no client can attach, and the
     /// program is not restarted.
@@ -311,16 +311,17 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
     let no_cgroups = paths.is_empty();
     let cgroups: Vec<String> = paths.into_iter().filter(|path| Path::new(path).exists()).collect();
-    // If the run is older than the host's boot and has no cgroup, it cannot have a process.
-    // Otherwise search for the monitor: a monitor that waits for a restart has no cgroup.
+    // A run that is older than the host's boot and has no cgroup cannot have a process. Otherwise
+    // search for the monitor, even without a cgroup: while a monitor waits for a restart, the
+    // container has no cgroup.
     let nothing_there = cgroups.is_empty() && !no_cgroups && !files.run.exists();
     if nothing_there && started < Instant::of_boot().0 {
         return Ok(Unlisted::Nothing);
     }
     let members: Vec<Pid> =
         cgroup::members(&cgroups).into_iter().filter_map(Pid::from_raw).collect();
-    // Look first at the parents outside the container: a process inside may have a file open whose
-    // path looks like the lock file.
+    // First look at the parents of the container's processes, and only at parents outside the
+    // container: a process inside may have a file open whose path looks like the lock file.
     let parents = members.iter().filter_map(|&pid| sys::process::parent(pid));
     let mut parents: Vec<Pid> = parents.filter(|pid| !members.contains(pid)).collect();
     parents.dedup();
@@ -330,7 +331,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     };
     let candidates = if no_cgroups { sys::process::all() } else { members };
     let children = candidates.into_iter().filter(|&pid| sys::process::parent(pid) == Some(monitor));
-    // The processes of a health check are younger than the program.
+    // The program is the oldest child: the processes of a health check are younger.
     let times = children.filter_map(|pid| Some((sys::process::start_time(pid).ok()??, pid)));
     let Some((start_time, pid)) = times.min_by_key(|&(time, _)| time) else {
         return Ok(Unlisted::InTransition);
@@ -456,15 +457,16 @@ pub fn lives_by_id(roots: &Roots, id: &ContainerId) -> Result<bool> {
     }
 }
 
-/// Waits without limit until the container's monitor has ended.
+/// Waits without limit until the container's monitor has released its lock. If the lock file was
+/// removed, waits until the monitor has ended.
 pub fn await_monitor(roots: &Roots, record: &Record) -> Result<()> {
     let files = Files::new(roots, &record.id);
     Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)?;
     unlisted_monitor_goes_by(roots, record, None).map(drop)
 }
 
-/// Waits until the container's monitor has ended, at most until `deadline`. Returns whether the
-/// monitor has ended.
+/// As [`await_monitor`], but waits at most until `deadline`. Returns false if the deadline has
+/// passed first.
 pub fn monitor_goes_by(
     roots: &Roots,
     record: &Record,
@@ -485,7 +487,6 @@ pub fn watch_ends_by(files: &Files, deadline: std::time::Instant) -> Result<bool
             return Ok(false);
         }
         // Each pause is an eighth of the time waited so far, but at least 0.2 ms and at most 20 ms.
-        // So the wait is longer than necessary by hardly more than an eighth.
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
@@ -526,8 +527,8 @@ pub fn unlisted_monitor(roots: &Roots, record: &Record) -> Result<Option<OwnedFd
     }
     let Some(monitor) = find_monitor(&record.id) else { return Ok(None) };
     let pidfd = pidfd_open(monitor, PidfdFlags::empty()).ok();
-    // Check again now that the pidfd is open: before that, the PID could have passed to another
-    // process.
+    // Check again now that the pidfd is open: before pidfd_open(2), the PID could have passed to
+    // another process.
     Ok(pidfd.filter(|_| holds_lock(monitor, &record.id)))
 }
 
@@ -583,8 +584,9 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     Ok(())
 }
 
-/// Records the outcome of a run and removes the run directory. On a full disk the outcome is
-/// written to the run directory, and the next command that reads the state tries again.
+/// Records the outcome of a run and removes the run directory. If the outcome cannot be written,
+/// for example on a full disk, writes the outcome to the run directory. [`reclaim`] then tries
+/// again to record the outcome.
 pub fn record_outcome(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     allow_remount(&files, outcome)?;
@@ -609,8 +611,8 @@ pub fn record_outcome_of_wiped(roots: &Roots, record: &Record, outcome: &Outcome
 
 /// Allows a volatile overlay to be mounted again if the container with `--rm` stays for its next
 /// start. The kernel refuses to mount a volatile overlay twice, because a crash may have damaged it
-/// (overlayfs.rst, "Volatile mount"). The run root does not survive a crash of the host, so the
-/// host has not crashed since the run.
+/// (overlayfs.rst, "Volatile mount"). `kept` comes from the stop mark, which is in the run root.
+/// The run root does not survive a crash of the host, so the host has not crashed since the run.
 fn allow_remount(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {
         store::remove_tree(&files.work().join("work/incompat"))?;
@@ -632,12 +634,12 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
         .is_ok_and(|mark| mark == pause_mark(state.pid, state.start_time).as_bytes())
 }
 
-/// Writes or removes the mark of a paused container. Must be called before the container is frozen
-/// and after it is thawed.
+/// Writes or removes the mark of a paused container. The caller writes the mark before it freezes
+/// the container, and removes the mark after it has thawed the container.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
-        // Write `PAUSES` again each time, so that no cleaner of temporary files removes it before
-        // the mark.
+        // Write `PAUSES` again at each pause, so that `PAUSES` is not much older than the mark: a
+        // cleaner of temporary files removes old files first.
         store::replace_in_new_dir(&files.pauses(), b"")?;
         let mark = pause_mark(state.pid, state.start_time);
         store::replace_in_new_dir(&files.paused(), mark.as_bytes())
@@ -655,7 +657,7 @@ fn pause_mark(pid: i32, start_time: u64) -> String {
 pub enum StopMark {
     /// `stop`, `kill` or `rm -f`, or a health check with the action `stop`.
     User,
-    /// `halt`. The next `boot` starts the container again.
+    /// `halt`. The next `boot` starts the container again if its restart policy requires this.
     Halt,
     /// `restart`. The command starts the container again, so a container with `--rm` must not be
     /// removed.
@@ -672,8 +674,8 @@ impl StopMark {
     }
 }
 
-/// Prevents a restart of a running container by its monitor. The mark exists as long as the run
-/// directory.
+/// Prevents a restart of a running container by its monitor. The mark is removed at the latest
+/// with the run directory.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
 }
@@ -710,13 +712,13 @@ pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&Stat
 }
 
 /// Writes state.json. From then on the run directory names the processes and cgroups to clean up.
-/// The monitor keeps the returned lock as long as the file is right, so that [`present`] needs no
-/// other file.
+/// The monitor keeps the returned lock as long as the file is right, so that [`present`] need not
+/// open the monitor's lock file.
 pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<Lock> {
     store::replace_json_locked(&Files::new(roots, id).state(), state)
 }
 
-/// Removes the whole container. The caller holds the lock for changes or is the monitor.
+/// Removes the whole container: calls [`hide`], then removes the hidden tree.
 pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability) -> Result<()> {
     hide(roots, id, name, durability)?.remove()
 }

@@ -32,8 +32,7 @@ impl StopSignal {
         self.signal
     }
 
-    /// Whether the spelling is `SIGTERM`, the default. Docker's `inspect` and `commit` leave the
-    /// default out.
+    /// Whether the spelling is `SIGTERM`, the default.
     pub fn is_default(&self) -> bool {
         *self == StopSignal::default()
     }

@@ -1,10 +1,10 @@
 //! The mark `<run>/<id>/updated.json`: `update` has changed the running container.
 //!
 //! The monitor has read the record before the update, so it reads the record again after the
-//! program's end if the mark exists. `update` writes the mark before it changes anything, and sets
-//! `finished` when the record agrees with the kernel. So a killed update is noticed. The record is
-//! written after the ports and limits have changed. Until then it has the former values, which show
-//! how to undo the update.
+//! program's end if the mark exists. `update` writes the mark before it changes a port or a limit,
+//! and sets `finished` when the record agrees with the kernel. So a killed update is noticed. The
+//! record is written after the ports and limits have changed. Until then the record has the former
+//! values, which show how to undo the update.
 
 use miniserde::{Deserialize, Serialize};
 

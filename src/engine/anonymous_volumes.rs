@@ -1,9 +1,8 @@
 //! Removes the anonymous volumes of a container, as `--rm` and `rm -v` do.
 //!
 //! Another container can have such a volume too, for example by `--volumes-from`. The volume then
-//! stays. No count of users is stored, because a crash could make the count wrong. Instead, the
-//! removal of a container with an anonymous volume searches the records of all other containers for
-//! that volume.
+//! stays. No count of users is stored, because a crash could make the count wrong. Instead, before
+//! an anonymous volume is removed, the records of the other containers are searched for it.
 
 use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};

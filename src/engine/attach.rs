@@ -46,9 +46,9 @@ impl Engine {
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
     }
 
-    /// Returns the exit status of a container whose monitor closed the connection without a
-    /// message, because the monitor had sent its last messages before this client connected. Fails
-    /// if the monitor was killed, or has disconnected this client for reading too slowly.
+    /// Returns the exit status of a container after [`End::Lost`]. For example, the monitor had
+    /// sent its last messages before this client connected. Fails if the program still runs, or if
+    /// the monitor was killed.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
         if let Condition::Running(state) = self.present_condition(record)?
             && let Found::Living(_) = state.find()?

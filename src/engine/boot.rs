@@ -67,8 +67,8 @@ impl Engine {
     }
 
     /// Waits for the containers in `others` that must be healthy before the container of `record`
-    /// starts. If one does not become healthy, the container starts without it: a container that
-    /// must retry is better than a service that is down.
+    /// starts. Returns also if one of them does not become healthy, so that the container of
+    /// `record` starts: a container that must retry is better than a service that is down.
     fn await_healthy_services(&self, record: &Record, others: &[Record]) {
         let project = label(&record.labels, PROJECT);
         for (service, condition) in dependencies(&record.labels) {
@@ -87,8 +87,8 @@ impl Engine {
         }
     }
 
-    /// Stops all containers in parallel, and kills those that still run after `timeout` seconds.
-    /// The next `boot` starts a container again if its restart policy requires this.
+    /// Stops all running containers in parallel, and kills those that still run after `timeout`
+    /// seconds. The next `boot` starts a container again if its restart policy requires this.
     pub fn halt(&self, timeout: u64) -> Result<()> {
         let mut running = Vec::new();
         let mut failed = Vec::new();

@@ -53,9 +53,9 @@ impl Engine {
     }
 
     /// Removes the entries and cache mounts that `wanted` accepts. A cache mount that a step has
-    /// locked stays. An entry whose layer an image has is removed only with `all`. With `keep`, the
-    /// most recently used cache mounts stay, and then the most recently used entries, as long as
-    /// their sum is at most `keep` bytes.
+    /// locked stays. An entry whose layer an image has is removed only with `all`. With `keep`,
+    /// adds up the sizes of the cache mounts and then of the entries, both starting with the most
+    /// recently used. Removes only a mount or entry with which the sum exceeds `keep` bytes.
     pub fn build_cache_prune(
         &self,
         all: bool,

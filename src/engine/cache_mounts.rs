@@ -58,8 +58,8 @@ impl CacheMount {
         !self.data().is_dir()
     }
 
-    /// Moves the directory `staged` into place as the content. Does nothing if another step did
-    /// this before.
+    /// Moves the directory `staged` into place as the content. Leaves content that another step has
+    /// put there before, but replaces an empty directory (rename(2)).
     pub fn fill(&self, staged: &Path) -> Result<()> {
         match std::fs::rename(staged, self.data()) {
             Err(error) if self.is_new() => {

@@ -23,7 +23,7 @@ use crate::sys::clone::Fork;
 pub struct Background {
     name: &'static str,
     child: Pid,
-    /// The read end of a pipe that closes when the work ends.
+    /// The read end of the pipe. The end of file comes when the work ends.
     reader: File,
 }
 
@@ -68,7 +68,7 @@ impl Background {
         self.reader.as_fd()
     }
 
-    /// Reads some of the child's output, as read(2) does. 0 is the end.
+    /// Reads some of the child's output, as read(2) does. Returns 0 at the end of the output.
     pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.reader.read(buffer)
     }

@@ -2,9 +2,10 @@
 //! (`--output`).
 //!
 //! The changes are overlayfs's upper directory, which becomes one layer. For a container on a
-//! directory (`--rootfs`), the layer is the whole directory. A running container is frozen while it
-//! is read (`--pause`). A child process thaws the container even if this process is killed. The
-//! image's config is the config with which the container was created, changed by `--change`.
+//! directory (`--rootfs`), the layer is the whole directory. A running container is frozen while
+//! its files are read (`--pause`). A child process thaws the container even if this process is
+//! killed. The image's config is the config with which the container was created, changed by
+//! `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -58,7 +59,7 @@ impl Engine {
         committed
     }
 
-    /// Commits the container. If it runs, the caller has frozen its processes, unless the user gave
+    /// Commits the container. If the container runs, its processes are frozen, unless the user gave
     /// `--pause=false`.
     fn commit_held(
         &self,
@@ -119,7 +120,8 @@ impl Engine {
             None => None,
         };
         let base = base.map(|image| image.config.config).unwrap_or_default();
-        // Records of older versions have the variables that `run` adds. Leave them out.
+        // Records of older versions also have the variables that `run` adds. Leave out these
+        // variables.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))

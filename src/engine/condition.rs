@@ -3,8 +3,8 @@
 //! During a transition a container's files are incomplete: its record is being made, its program is
 //! being started, its program has ended and its monitor cleans up, or `--rm` removes it. A command
 //! that finds a container in a transition waits for the next condition and uses that. The waits
-//! have limits, except those of `wait` and of a `stop` without a timeout. `ps` and `inspect` wait
-//! only briefly.
+//! have limits, except those of `wait` and of a `stop` with a negative timeout. `ps` and `inspect`
+//! wait only briefly.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ impl Pauses {
         Pauses { deadline: None, next, longest }
     }
 
-    /// Sleeps before the next check. Returns false if the deadline has passed.
+    /// Sleeps before the next check. Returns false, without a sleep, if the deadline has already
+    /// passed.
     pub(super) fn wait(&mut self) -> bool {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         std::thread::sleep(left.map_or(self.next, |left| left.min(self.next)));
@@ -124,8 +125,8 @@ impl Engine {
     }
 
     /// Like `present_condition`, but waits until a container that is being started has started.
-    /// Kills the container after `limit`, because a start can hang, for example if it opens a file
-    /// that another container leases (F_SETLEASE of fcntl(2)).
+    /// Kills the container after `limit`, because a start can hang. For example, the open of a file
+    /// can hang if another container has a lease on the file (F_SETLEASE of fcntl(2)).
     pub(super) fn await_start(
         &self,
         record: &Record,

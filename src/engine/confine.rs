@@ -24,7 +24,7 @@ use crate::seccomp_profile;
 /// Docker's AppArmor profile. mydocker uses the profile if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
-/// Makes the flags' part of the record. Fails if this host does not support what the flags require,
+/// Makes the flags' part of the record. Fails for example if this host lacks what a flag requires,
 /// or if the seccomp profile cannot be read or is not valid.
 pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptions> {
     let seccomp = match &asked.seccomp {

@@ -1,11 +1,10 @@
 //! `cp`: copies files between the host and a container, by Docker's rules.
 //!
-//! The roots of the host and of the container are open descriptors. The kernel resolves each path
-//! below one of them (`sys::beneath`), and each file is used by its descriptor. So a container that
-//! changes its links during the copy cannot redirect a path to the host's files (CVE-2018-15664).
-//! No program or library of the container is executed or loaded (CVE-2019-14271). If the
-//! container's whole root is copied, /dev, /proc and /sys become empty directories, as in Docker,
-//! because the kernel's files are mounted there.
+//! The roots of the host and of the container are open descriptors, and each path is resolved below
+//! one of the two (`sys::beneath`). So a container that changes its links during the copy cannot
+//! redirect a path to the host's files (CVE-2018-15664). No program or library of the container is
+//! executed or loaded (CVE-2019-14271). If the container's whole root is copied, /dev, /proc and
+//! /sys become empty directories, as in Docker, because the kernel's files are mounted there.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -107,8 +106,8 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let target = absolute(target)?;
                 let (into, name) = source.goes_to(host.as_fd(), &target)?;
-                // Resolve the files' paths below `into`, so that no link in the archive can lead
-                // out of this directory.
+                // Resolve the paths of the copies below `into`, so that no copied link can lead out
+                // of this directory.
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();
@@ -142,7 +141,7 @@ struct Source {
     handle: OwnedFd,
     name: Vec<u8>,
     is_directory: bool,
-    /// True if only the directory's contents are copied.
+    /// True if the source is a directory of which only the contents are copied.
     contents: bool,
 }
 
@@ -226,7 +225,7 @@ impl Source {
 
 /// A path as the user typed it.
 struct Typed {
-    /// The path without a slash or `/.` at its end.
+    /// The path without slashes or `/.` at its end; empty for `/` and `.`.
     path: String,
     /// True if the path must be a directory.
     directory: bool,

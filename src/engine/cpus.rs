@@ -40,7 +40,8 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
     Ok(())
 }
 
-/// Returns the online CPUs or nodes. A kernel without the file has only number 0.
+/// Returns the list of online CPUs or nodes. If the file cannot be read, only number 0 counts as
+/// online.
 fn online(file: &str) -> String {
     fs::read_to_string(file).map_or_else(|_| "0".to_owned(), |list| list.trim().to_owned())
 }

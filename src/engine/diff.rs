@@ -65,7 +65,8 @@ impl Engine {
 pub(super) struct Diff {
     /// True if owner or mode of the root changed.
     pub top_changed: bool,
-    /// Paths that the runtime made as mount points, without the first slash.
+    /// The paths of mount points, and of directories in which only mount points were made. The
+    /// paths have no first slash.
     pub left_out: Vec<Vec<u8>>,
 }
 
@@ -89,8 +90,8 @@ struct Level {
     length: usize,
     has_lower: bool,
     opaque: bool,
-    /// The change of the directory itself. This change is reported before the first change below
-    /// the directory, or when the directory ends.
+    /// The change of the directory itself, until this change is reported: before the first change
+    /// below the directory, or when the walk leaves the directory.
     pending: Option<ChangeKind>,
     /// True if owner and mode are the image's, or if the image lacks the directory.
     is_same: bool,
@@ -142,8 +143,8 @@ impl Comparison<'_> {
         let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
-            // The entry is a whiteout; or it is the image's, in an opaque directory; or it was
-            // removed during the read.
+            // The entry is a whiteout, or only the image has the entry and the directory is opaque.
+            // The entry may also have been removed during the read.
             if before.is_some() {
                 self.report(ChangeKind::Deleted)?;
             }
@@ -202,7 +203,7 @@ impl Comparison<'_> {
 
     /// Reports the directories on the current path that are not reported yet, the outermost first.
     fn report_pending(&mut self) -> Result<()> {
-        // If a directory is reported, its parents are reported too.
+        // The parents of a reported directory are reported already.
         let first = self.levels.iter().rposition(|level| level.pending.is_none());
         for level in &mut self.levels[first.map_or(0, |last| last + 1)..] {
             if let Some(kind) = level.pending.take() {

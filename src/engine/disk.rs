@@ -1,9 +1,10 @@
 //! `system df` and the prunes of containers, images and leftovers.
 //!
 //! The sizes of containers, volumes and leftovers are the allocated bytes of their trees, which
-//! each call walks. The size of a layer is the sum of its files' lengths, which `layer.json` has.
-//! In the total of all images, a layer that several images share counts once. A prune removes
-//! objects one by one by the normal removal, so an object that is used again at that moment stays.
+//! each call walks. The tree of a container is its upper directory. The size of a layer is the sum
+//! of its files' lengths, which `layer.json` has. In the total of all images, a layer that several
+//! images share counts once. A prune removes objects one by one by the normal removal, so an object
+//! that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -132,8 +133,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes the images that `wanted` accepts and no container uses. Without `all`, removes only
-    /// images without a name.
+    /// Removes the images that `wanted` accepts and that no container uses. Without `all`, removes
+    /// only images without a name.
     pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<PrunedImages> {
         let images = ImageStore::open(&self.roots);
         let is_wanted = |image: &ListedImage| {
@@ -156,8 +157,8 @@ impl Engine {
                 asked.push((*id).into());
             }
             for name in asked {
-                // Ignore a failure: a new container may use the image, or the removal of another
-                // name may have removed this one too.
+                // Ignore a failure: a new container may use the image, or another command may have
+                // removed the name.
                 let Ok(removed) = self.remove_image(&name, false) else { break };
                 pruned.images.push(removed);
             }
@@ -167,8 +168,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes the leftovers of killed commands in the image store. Returns their size on disk in
-    /// bytes.
+    /// Removes the leftovers of killed or failed commands in the image store. Returns the size of
+    /// the leftovers on disk in bytes.
     pub fn leftover_prune(&self) -> Result<u64> {
         let images = ImageStore::open(&self.roots);
         let mut reclaimed = 0;

@@ -22,8 +22,8 @@ use crate::error::fail;
 impl Engine {
     /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.
     /// The file's name is the last part of the URL's path. If that part cannot be a file name, the
-    /// call fails if `named` is true, and otherwise the file is called `unnamed`. Also fails if the
-    /// file does not have the digest `checksum`.
+    /// file is called `unnamed`, or the call fails if `named` is true. Also fails for example if
+    /// the file does not have the digest `checksum`.
     #[cfg(all(feature = "build", feature = "pull"))]
     pub fn download(
         &self,

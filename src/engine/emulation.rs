@@ -2,8 +2,8 @@
 //!
 //! Some programs run natively, such as 386 on amd64, and others by an emulator that binfmt_misc
 //! starts, such as qemu-user (binfmt-misc.rst in the kernel's admin guide). A container can use the
-//! host's emulator only if the kernel opened the emulator at its registration, which is the flag F.
-//! This file reads the registrations and makes none.
+//! host's emulator only if the kernel opened the emulator at the registration (the flag F). This
+//! file reads the registrations and makes none.
 
 use std::fs;
 use std::path::Path;

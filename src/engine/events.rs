@@ -128,8 +128,8 @@ impl Listener<'_> {
         Ok(events)
     }
 
-    /// A descriptor that is readable after an event. `None` if there is no inotify. The caller must
-    /// then call `news` regularly.
+    /// A descriptor that is readable after an event. `None` if there is no inotify; without a
+    /// descriptor the caller must call `news` regularly.
     #[cfg(feature = "compose")]
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.watcher.descriptor()

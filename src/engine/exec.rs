@@ -43,8 +43,8 @@ impl Engine {
     /// Runs the command and returns its exit status. With `detach`, returns 0 as soon as the
     /// command has started. Fails if the container does not run or is paused.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        // Each try fails if the container exits during it. The delay between restarts doubles
-        // unless a compose file fixes it, so more tries are rarely needed.
+        // A try fails if the container exits during the try. Usually the delay between restarts
+        // doubles, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given; write it after the container's name");
@@ -77,7 +77,8 @@ impl Engine {
     ) -> Result<Option<StartedProcess>> {
         self.refuse_paused(record, state)?;
         let terminal = options.tty && !options.detach;
-        // If a linked container has ended, the links add no variables.
+        // If the links cannot be resolved, for example because a linked container has ended, the
+        // links add no variables.
         let variables = self.links(record).unwrap_or_default().variables;
         let defaults = super::spec::process_with(record, terminal, variables)?;
         Engine::need_terminal(options.interactive && terminal)?;
@@ -129,8 +130,7 @@ impl Engine {
                 streams(options.interactive).context(|| "make the process's standard streams")?;
             (Stdio::Given(theirs), Some(ours))
         };
-        // As in Docker, the exit status is 126 if the process cannot be made, even for an unknown
-        // user.
+        // As in Docker, the exit status is 126 for an error of the engine, such as an unknown user.
         let started = exec::exec(&target, &process, theirs);
         let id = self.note_exec(record, options, &started);
         let (child, console) = started.map_err(|error| match error.exit_code() {

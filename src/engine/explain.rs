@@ -37,8 +37,8 @@ pub struct Fact {
     pub parts: Vec<Fact>,
 }
 
-/// The most mounts, firewall rules and sharers of a namespace that are shown. A container can have
-/// any number of them.
+/// The most mounts of a running container, firewall rules and sharers of a namespace that are
+/// shown.
 const MAX_SHOWN: usize = 200;
 
 /// The files of cgroup v1 and v2 whose values are shown.
@@ -89,7 +89,7 @@ impl Engine {
             Ok(names::Match::None) | Err(_) => {}
             Ok(found) => return self.explain_container(&self.record_of(&found.one(name)?, name)?),
         }
-        // The name of a network need not be one that an image can have.
+        // A name of a network may be no valid name of an image.
         if let Ok(image) = name.parse()
             && let Some(image) = ImageStore::open(&self.roots).resolve(&image)?
         {
@@ -148,7 +148,7 @@ impl Engine {
             Some(link.to_string_lossy().into_owned())
         };
         let others = self.records()?.into_iter().filter(|other| other.id != record.id);
-        // Skip an unreadable state: `ps` reports it.
+        // Skip a container whose state cannot be read.
         let others: Vec<(String, String)> = others
             .filter_map(|other| {
                 let state = state::running(&self.roots, &other).ok().flatten()?;
@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// Returns the parts of the root: the directory of `--rootfs`, or the layers of the overlay
-    /// from the top down. If the image exists, each layer has the instruction that made it.
+    /// from the top down. If the image still exists, returns the image's instructions too.
     fn root_file_system(&self, record: &Record) -> Result<Fact> {
         if let Some(directory) = &record.rootfs {
             return Ok(group("root", directory, vec![]));
@@ -387,8 +387,8 @@ fn is_on(endpoint: &Endpoint, network: &Network) -> bool {
     endpoint.network == network.name
 }
 
-/// Returns an image's history from the top down: its layers, each with the instruction that made
-/// it, and the instructions that made no layer.
+/// Returns an image's history from the top down: the layers, with the instructions that made them
+/// if known, and the instructions that made no layer.
 fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     let mut diff_ids = image.config.diff_ids.iter();
     let mut facts = Vec::new();
@@ -408,8 +408,8 @@ fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     Ok(facts)
 }
 
-/// Returns the mounts in the kernel's table. For a stopped container, returns the mounts of its
-/// next start.
+/// Returns the mounts in the kernel's table. For a stopped container, returns the mounts in the
+/// record.
 fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
     let Some(state) = state else {
         let asked = record.mounts.iter().map(|mount| {

@@ -81,8 +81,8 @@ pub(super) fn system_paths(record: &Record) -> Result<SystemPaths> {
 /// are.
 fn thermal_throttles() -> Result<Vec<String>> {
     const CPUS: &str = "/sys/devices/system/cpu";
-    // Only x86 has these files, and its first CPU is always online. If this CPU has no sensor, as
-    // in most virtual machines, no CPU has one, and the list of CPUs need not be read.
+    // Only x86 has these files, and its first CPU is normally online. If this CPU has no sensor, as
+    // in most virtual machines, no CPU has a sensor, and the list of CPUs need not be read.
     if !Path::new(CPUS).join("cpu0/thermal_throttle").exists() {
         return Ok(Vec::new());
     }

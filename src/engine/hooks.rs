@@ -23,7 +23,7 @@ use crate::network::firewall;
 use crate::store::Roots;
 use crate::volume::mounted;
 
-/// The parts of one container on the host.
+/// The endpoints, published ports and volumes of one container.
 pub(super) struct HostResources<'a> {
     roots: &'a Roots,
     firewall: firewall::Choice,
@@ -45,7 +45,8 @@ impl<'a> HostResources<'a> {
     }
 }
 
-/// Unmounts the volumes with options that no other container uses.
+/// Unmounts the container's volumes that have options, except those that another living container
+/// uses.
 pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
     if record.mounts.iter().any(|mount| mount.has_options) {
         mounted::release(roots, &record.id, is_alive)?;

@@ -21,7 +21,8 @@ use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
 
 impl Engine {
-    /// Returns all images: one entry for each name, or one entry for an image without a name.
+    /// Returns the images that can be read: one entry for each name, or one entry for an image
+    /// without a name.
     pub fn images(&self) -> Result<Vec<ListedImage>> {
         ImageStore::open(&self.roots).list()
     }
@@ -56,7 +57,7 @@ impl Engine {
         }]);
     }
 
-    /// Returns the id of the image with this name, or `None` if there is none.
+    /// Returns the id of the image with this name or id, or `None` if no image has it.
     pub fn image_id(&self, name: &ImageName) -> Result<Option<ImageId>> {
         ImageStore::open(&self.roots).find(name)
     }

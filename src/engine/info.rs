@@ -21,7 +21,7 @@ use crate::runtime::{label, user_namespace};
 use crate::store::file_system;
 use crate::sys::schedule;
 
-/// The largest file os-release(5) that is used, in bytes.
+/// The size in bytes up to which an os-release file (os-release(5)) is used.
 const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {

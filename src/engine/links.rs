@@ -3,8 +3,8 @@
 //! On the default network, a link also adds the other container's ports and variables to the
 //! environment, as in Docker. Addresses are looked up when the container starts. If a linked
 //! container gets another address later, this container sees the new address after its next start.
-//! On a user-defined network all containers know each other by name at all times, so a link only
-//! adds the alias.
+//! On a user-defined network containers know each other by name without a link, so a link only adds
+//! the alias.
 
 use std::net::IpAddr;
 

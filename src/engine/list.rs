@@ -141,7 +141,7 @@ impl Engine {
                 Filter::Network(name) => Wanted::Network(match create::find(&self.roots, name) {
                     Ok(create::Found::Network(network)) => network.name,
                     Ok(create::Found::WithoutBridge(special)) => special.to_string(),
-                    // The network may have been removed. Stopped containers still name it.
+                    // The record of a stopped container may name a network that was removed.
                     Err(error) if error.is_absent() => name.clone(),
                     Err(error) => return Err(error),
                 }),
@@ -164,7 +164,7 @@ impl Engine {
 
     /// Returns one container. Returns `None` if the filters leave it out, if it does not exist, or
     /// if it is the rest of an interrupted `--rm`. With `listed`, first tries to read only a few of
-    /// its files.
+    /// the container's files.
     fn view(
         &self,
         id: &ContainerId,
@@ -301,8 +301,8 @@ struct Listed {
 
 impl Listed {
     /// Reads the summary of a container. If the container has a run directory, also reads the state
-    /// and perhaps the mark of a pause, and otherwise the outcome. Returns `None` if these are not
-    /// enough.
+    /// and perhaps the mark of a pause. If the container has none, reads the outcome. Returns
+    /// `None` if these files do not tell the container's condition.
     fn glimpse(&self, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
         let Some(summary) = Summary::read(&self.containers, id)? else { return Ok(None) };
         if !is_wanted(&summary, wanted) {

@@ -30,8 +30,8 @@ pub fn details(record: &Record) -> Result<String> {
     Ok(all.join(","))
 }
 
-/// Returns the destination of a container's log lines besides the log file, if its driver sends
-/// them. Fails if a value of `--log-opt` is not valid.
+/// Returns where the drivers syslog and journald send a container's log lines, and `None` for
+/// another driver. Fails for example if the address in `--log-opt` is not valid.
 pub fn destination(record: &Record) -> Result<Option<Destination>> {
     let driver = record.log.driver.as_deref();
     if !matches!(driver, Some("syslog" | "journald")) {

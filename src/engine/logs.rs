@@ -1,6 +1,6 @@
 //! `logs`: prints a container's output, and with `--follow` also its new output.
 //!
-//! A follower sleeps until the log grows or is rotated (`watch`), or the monitor ends.
+//! A follower wakes when the log grows or is rotated (`watch`), and when the monitor ends.
 //! `container::logs` has the format of the log.
 
 use std::io::Write;
@@ -79,7 +79,8 @@ impl Engine {
     }
 
     /// Returns a connection to the monitor. The connection closes when the monitor ends for any
-    /// reason. After that the log does not grow. Returns `None` if the container has no monitor.
+    /// reason. After that the log does not grow until the container starts again. Returns `None` if
+    /// the container has no monitor.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
         // Wait for a container that is starting: its monitor has no socket yet, so the container
         // would count as ended.
@@ -124,8 +125,8 @@ impl Follower {
         Ok(is_over)
     }
 
-    /// The descriptors for poll(2). One of them is readable when there may be new lines or the
-    /// container has ended.
+    /// The descriptors for poll(2). One of them is readable when the container has ended and,
+    /// unless `is_blind` returns true, when there may be new lines.
     #[cfg(feature = "compose")]
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.monitor.iter().chain(self.growth.descriptor())

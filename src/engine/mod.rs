@@ -100,7 +100,7 @@ pub struct Engine {
 
 impl Engine {
     /// Prepares the roots. Fails unless the effective user is root, because namespaces, mounts and
-    /// cgroups need root. Fails if the roots cannot be made.
+    /// cgroups need root. Also fails for example if the roots cannot be made.
     pub fn new(roots: Roots, firewall: firewall::Choice, warn: fn(&Warning)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
@@ -120,8 +120,8 @@ impl Engine {
         journal::append(&self.roots, events);
     }
 
-    /// Protects this binary from containers, because mydocker's processes enter their namespaces
-    /// (CVE-2019-5736). Call this before any work. See `sys::binary`.
+    /// Protects this binary from containers, because mydocker's processes enter the namespaces of
+    /// containers (CVE-2019-5736). Call this before any work. See `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }

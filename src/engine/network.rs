@@ -1,9 +1,9 @@
 //! The `network` commands, and the networks of a new container.
 //!
 //! `network connect` and `network disconnect` change the endpoints of a running container under the
-//! container's lock; `hooks` changes them at the container's start and end. The module `network`
-//! makes bridges, leases and firewall rules. This file gives that module `is_alive`, because only
-//! the engine knows which containers are alive.
+//! container's lock for changes. `hooks` makes the endpoints at the container's start and removes
+//! them at its end. The module `network` makes bridges, leases and firewall rules. This file gives
+//! `is_alive` to the module `network`, because only the engine knows which containers are alive.
 
 use rustix::process::Pid;
 
@@ -319,8 +319,8 @@ impl Engine {
     pub fn network_disconnect(&self, network: &str, container: &str) -> Result<Vec<Error>> {
         let network = match create::find(&self.roots, network)? {
             create::Found::Network(network) => *network,
-            // Docker requires this call before a container with `none` is connected to a network.
-            // In mydocker the call is not needed, so it does nothing.
+            // Docker requires `network disconnect none` before a container with `none` is connected
+            // to a network. mydocker does not, so the command does nothing.
             create::Found::WithoutBridge("none")
                 if self.record(container)?.network == NetworkMode::None =>
             {
@@ -361,7 +361,7 @@ impl Engine {
     }
 
     /// Finishes a change of a running container's networks that a kill interrupted. Returns true if
-    /// this removed the container from `network`.
+    /// `finish_change` itself removed the container from `network`.
     fn finish_change(&self, record: &Record, is_running: bool, network: &Network) -> Result<bool> {
         let recorded = |name: &str| record.is_on(name);
         Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)
@@ -406,8 +406,8 @@ impl Engine {
         attachment::reload::reload(&self.roots, self.firewall)
     }
 
-    /// Returns a warning if the host has no usable packet filter. The warning appears once
-    /// per boot.
+    /// Returns a warning if the host has no usable packet filter. If the mark in the run root can
+    /// be written, the warning appears once per boot.
     pub fn network_warning(&self) -> Option<String> {
         let mark = self.roots.run.join("no-firewall");
         if mark.exists() {

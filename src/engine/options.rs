@@ -401,7 +401,8 @@ pub enum Place {
 pub struct CopyOptions {
     pub from: Place,
     pub to: Place,
-    /// Keep owners, setuid bits and devices.
+    /// Keep owners, setuid and setgid bits, file capabilities and devices. If false, root owns the
+    /// copies, and a device is an error. Has no effect on a [`Place::Stream`].
     pub archive: bool,
     /// Follow a source that is a symbolic link instead of copying the link.
     pub follow: bool,

@@ -1,9 +1,10 @@
 //! The destination of an archive: stdout, or a file that appears only when it is complete.
 //!
 //! A regular file has no name while it is written (O_TMPFILE of open(2)) and gets its name at the
-//! end. So a failed or killed `save` or `export` leaves an older file unchanged and nothing beside
-//! it. On a file system without unnamed files, the file has a temporary name, which stays after a
-//! kill. Any other destination, such as a FIFO or /dev/stdout, is written directly.
+//! end. So a failed or killed `save` or `export` leaves an older file unchanged and no new file
+//! beside the older one. On a file system without unnamed files, and elsewhere just before the
+//! final rename, the new file has a temporary name. If the process is killed then, this file stays.
+//! Any other destination, such as a FIFO or a terminal, is written directly.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -37,8 +38,9 @@ struct Rename {
 }
 
 impl Output {
-    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end, also
-    /// if `path` is a link to the file. A FIFO or a device is written directly. Fails if the file's directory does not exist.
+    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end,
+    /// also if `path` is a link to the file. A FIFO or a device is written directly. Fails if the
+    /// file's directory does not exist.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
             let stdout = own_stdout().context(|| "duplicate the standard output")?;
@@ -58,8 +60,8 @@ impl Output {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty());
         let directory = directory.context(context)?;
-        // In a directory such as /tmp, another user may have put a link at the temporary name,
-        // which must not be followed. A killed process may have left a file there. Remove either.
+        // Remove a file or link that has the temporary name. A killed process may have left a file,
+        // and in a directory such as /tmp another user may have made a link.
         let _ = unlinkat(&directory, &temporary, AtFlags::empty());
         // An image or a container may contain secrets, so only the owner may read the archive.
         let mode = Mode::from_raw_mode(0o600);
@@ -85,8 +87,8 @@ impl Output {
         if let Some(Rename { directory, temporary, path, is_named }) = &mut self.rename {
             let context = || format!("write {}", path.display());
             if !*is_named {
-                // linkat(2) cannot replace an older file, so give the file its temporary name and
-                // rename that.
+                // linkat(2) cannot replace an older file, so link the file to its temporary name,
+                // and then rename the file.
                 let file = format!("/proc/self/fd/{}", self.stream.get_ref().0.as_raw_fd());
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 linkat(CWD, file, &*directory, &*temporary, flags).context(context)?;

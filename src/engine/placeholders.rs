@@ -5,10 +5,10 @@
 //! Containers share this layer, which is on top of their images' layers. Many images lack these
 //! files. If the files were made in each container, /etc would be copied to the container's upper
 //! directory, and three files would be made and removed there. These operations took a fifth of the
-//! time of a short `run` on ext4. The layer also keeps the files out of a commit's changes. The
-//! layer's /etc belongs to root and has mode 0755. If the image has no such /etc, its containers
-//! share a layer with /.dockerenv alone, and the mount points are made like any missing mount
-//! point.
+//! time of a short `run` on ext4. A commit does not contain the files, because they are in a layer.
+//! The layer's /etc belongs to root and has mode 0755. If the image has no such /etc, its
+//! containers share a layer with /.dockerenv alone, and the mount points are made like any missing
+//! mount point.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -27,8 +27,8 @@ const MOUNT_TABLE: (&str, &str) = ("etc/mtab", "/proc/mounts");
 const MARK: &str = ".dockerenv";
 
 impl Engine {
-    /// Returns the directory of the layer that fits an image with these layers, whose base is
-    /// first. Makes the directory if it is missing.
+    /// Returns the directory of the layer that fits an image with `layers`, base first. Makes the
+    /// layer if it is missing or incomplete.
     pub(super) fn placeholders(&self, layers: &[String]) -> Result<PathBuf> {
         let has_plain_etc =
             layers.iter().rev().find_map(|layer| is_plain(&raw::path(layer).join(DIRECTORY)));
@@ -46,7 +46,7 @@ impl Engine {
 }
 
 /// Reports whether `path` is a directory of root with mode 0755, as /etc is in this layer. Returns
-/// `None` if `path` does not exist.
+/// `None` if lstat(2) fails, for example because `path` does not exist.
 fn is_plain(path: &Path) -> Option<bool> {
     let found = fs::symlink_metadata(path).ok()?;
     Some(found.is_dir() && (found.uid(), found.gid(), found.mode() & 0o7777) == (0, 0, 0o755))

@@ -1,8 +1,8 @@
 //! A container's published ports and addresses, for `ps` and `port`.
 //!
-//! The facts come from the record that `network` keeps of a running container's endpoints and
-//! ports, and not from the kernel. Reading them needs no netlink and no entry into the container's
-//! network namespace.
+//! The published ports and the addresses come from the record that `network` keeps of a running
+//! container's endpoints, not from the kernel. So a command needs no netlink and does not enter the
+//! container's network namespace.
 
 use super::Engine;
 use super::view::PublishedPort;
@@ -27,8 +27,8 @@ fn published(map: &PortMap) -> PublishedPort {
 }
 
 impl Engine {
-    /// Returns the ports and addresses of a running container; none if the record of its endpoints
-    /// cannot be read.
+    /// Returns the ports and addresses of a running container. Returns none if the record of its
+    /// endpoints cannot be read.
     pub(super) fn reachable_at(&self, record: &Summary) -> Reachable {
         if !record.has_networks() {
             return Reachable { exposed: record.exposed.clone(), ..Reachable::default() };
@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// Returns the published ports of a container, or only those of its port `port` (`80`,
-    /// `53/udp`). A stopped container has none. Fails if `port` is not published.
+    /// `53/udp`). A container that does not run has none. Fails if `port` is not published.
     pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<PublishedPort>> {
         let record = self.record(name)?;
         let ports = match self.condition(&record)? {

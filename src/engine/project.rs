@@ -1,8 +1,9 @@
 //! The containers of compose projects, found by the labels that `compose` sets.
 //!
-//! The engine needs the labels to start a project's containers in order at boot. `compose` reads
-//! its whole state from the labels. `create::record` drops such labels of an image, so an image
-//! cannot make its containers part of a project.
+//! The engine needs the labels to start a project's containers in order at boot. `compose` finds a
+//! project's containers by the labels and keeps no file of its own about them. `create::record`
+//! drops these labels if an image has them, so an image cannot make its containers part of a
+//! project.
 
 use std::path::PathBuf;
 
@@ -25,8 +26,8 @@ pub const SERVICE: &str = "com.docker.compose.service";
 pub const NUMBER: &str = "com.docker.compose.container-number";
 /// The label that is `True` for a container of `compose run`.
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
-/// The label with the dependencies, such as `db:service_healthy:false,cache:service_started:true`:
-/// a service, its condition, and whether this container restarts with it.
+/// The label with the dependencies, such as `db:service_healthy:false,cache:service_started:true`.
+/// Each has a service, a condition, and whether this container restarts with the service.
 pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// The label with the hash of the service's configuration.
 pub const HASH: &str = "com.docker.compose.config-hash";
@@ -52,8 +53,8 @@ pub fn dependencies(labels: &[(String, String)]) -> impl Iterator<Item = (&str, 
 }
 
 /// Groups containers into waves for their start: a container depends only on containers of earlier
-/// waves. `labels` returns a container's labels. Containers that depend on each other in a circle
-/// are in the last wave, with those that depend on them.
+/// waves. `labels` returns a container's labels. If containers depend on each other in a circle,
+/// the last wave has these containers and all containers that depend on them.
 pub fn waves<T>(mut waiting: Vec<T>, labels: impl Fn(&T) -> &[(String, String)]) -> Vec<Vec<T>> {
     let mut waves = Vec::new();
     while !waiting.is_empty() {
@@ -81,8 +82,8 @@ pub fn waves<T>(mut waiting: Vec<T>, labels: impl Fn(&T) -> &[(String, String)])
 }
 
 impl Engine {
-    /// Returns the containers of a project, sorted by service and number. An empty `project` means
-    /// all projects.
+    /// Returns the containers of a project, sorted by service, number and creation time. An empty
+    /// `project` means all projects.
     pub fn project_containers(&self, project: &str) -> Result<Vec<ContainerView>> {
         let wanted = match project {
             "" => PROJECT.to_owned(),

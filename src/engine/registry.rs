@@ -1,9 +1,8 @@
-//! The types of `pull`, `push`, `login` and `logout`, and the check for a local image before a
-//! pull.
+//! The types of `pull`, `push` and `login`, and the check for a local image before a pull.
 //!
-//! `transfer` does the transfer; a build without registries has `no_transfer` in its place. A pull
-//! before the start of a container is done in a child process, so that the monitor's memory stays
-//! small.
+//! `transfer` talks to the registries. Without the Cargo feature `pull`, `no_transfer` replaces it.
+//! A pull before the start of a container, or during a build, runs in a child process, so that the
+//! monitor's memory stays small.
 
 use std::path::PathBuf;
 
@@ -18,7 +17,7 @@ use crate::image_name::ImageName;
 /// The options of a connection to a registry.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryOptions {
-    /// `--tls-verify`; `None` takes the value of the settings.
+    /// `--tls-verify`. If `None`, the list `insecure` of the settings decides.
     pub tls_verify: Option<bool>,
     /// A file with the certificates of further authorities, in PEM format.
     pub ca_cert: Option<PathBuf>,
@@ -29,14 +28,14 @@ pub struct RegistryOptions {
 pub struct RegistrySettings {
     /// The mirrors of Docker Hub.
     pub mirrors: Vec<String>,
-    /// The registries without verified TLS.
+    /// The registries whose certificates are not checked and that may use plain HTTP.
     pub insecure: Vec<String>,
 }
 
 /// The user and password for a registry.
 #[derive(Clone)]
 pub struct Login {
-    /// The registry's host; empty means Docker Hub.
+    /// The registry's host or URL; empty means Docker Hub.
     pub server: String,
     pub user: String,
     pub password: String,
@@ -57,11 +56,11 @@ pub struct PullRequest {
 pub enum LocalImage {
     Absent,
     Present,
-    /// The local image with this name is for another platform.
+    /// The local image with this name is not for the wanted platform.
     OtherPlatform {
-        /// The error if the caller does not pull the right image.
+        /// The text of the error for a caller that does not pull another image.
         reason: String,
-        /// True if a pull can bring an image for the right platform.
+        /// True if a pull can bring an image for the wanted platform.
         can_pull: bool,
     },
 }
@@ -80,7 +79,7 @@ impl PullRequest {
 
 impl Engine {
     /// Searches for a local image with this name. If `platform` is given, the image must have its
-    /// operating system and architecture. An image without an architecture matches each platform.
+    /// operating system and architecture. An image without an architecture matches every platform.
     /// The image `hello` counts as present before it is made.
     pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<LocalImage> {
         let images = ImageStore::open(&self.roots);
@@ -100,7 +99,7 @@ impl Engine {
             return Ok(LocalImage::Present);
         }
         let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
-        // An id names exactly this image, so a pull cannot bring another one.
+        // An id means exactly this image, so a pull by id cannot bring another image.
         let names = images.names(&id)?;
         let can_pull = name.reference().is_some_and(|name| names.contains(name));
         Ok(LocalImage::OtherPlatform { reason, can_pull })

@@ -1,9 +1,10 @@
 //! `rm` and `rename`.
 //!
 //! A forced removal first ends the container. Each removal waits for the monitor, hides the
-//! container's directory by a rename and then deletes it. So a killed `rm` leaves nothing that
-//! other commands take for a container. Both commands take the container's lock for changes. `rm
-//! -f` can also remove a container with a broken record.
+//! container's directory by a rename and then deletes it. If `rm` is killed before the rename, the
+//! container is still listed and can be removed again. If `rm` is killed after the rename, `system
+//! check` finds the rest. Both commands take the container's lock for changes. `rm -f` can also
+//! remove a container with a broken record.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +26,14 @@ use crate::sys::signal::Signal;
 const MAX_TRIES: u32 = 1000;
 
 impl Engine {
-    /// Removes a container. Fails if it runs, unless `options.force`.
+    /// Removes a container. Without `options.force`, fails if the container runs, starts or waits
+    /// for a restart.
     pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         self.remove_once_killed(name, options, false)
     }
 
     /// Like `remove`. `is_killed` means that the caller has killed the container and written the
-    /// event.
+    /// event `kill`.
     fn remove_once_killed(
         &self,
         name: &str,
@@ -50,7 +52,8 @@ impl Engine {
         };
         for _ in 0..MAX_TRIES {
             self.end(&record, name, options, is_killed)?;
-            // The container's monitor (--rm) or another `rm` has already removed it.
+            // `None` means that the container's monitor (--rm) or another `rm` has already removed
+            // the container.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
                 let mut events = Vec::new();
@@ -70,8 +73,8 @@ impl Engine {
     }
 
     /// Kills a container for a forced removal. Returns its id if it was running. `remove_killed`
-    /// waits for the exit. The caller can kill other containers in between, so that all exit at the
-    /// same time.
+    /// waits for the exit. The caller can kill other containers before that call, so that all exit
+    /// at the same time.
     pub fn kill_before_removal(&self, name: &str) -> Result<Option<ContainerId>> {
         let record = self.record(name)?;
         if let Condition::Running(_) | Condition::Restarting(_) = self.present_condition(&record)? {
@@ -102,7 +105,8 @@ impl Engine {
         }
     }
 
-    /// Ends a container that runs or starts. Without `options.force`, fails for such a container.
+    /// Ends a container that runs, starts or waits for a restart. Without `options.force`, fails
+    /// for such a container.
     fn end(
         &self,
         record: &Record,

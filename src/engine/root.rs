@@ -38,14 +38,15 @@ pub(super) enum StoppedOrRunning {
 }
 
 impl Engine {
-    /// Opens the root as the container sees it, with its volumes.
+    /// Opens the root with the container's mounts. For a stopped container, the root has only the
+    /// mounts of files, directories and volumes of the host.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
         let mounts = || {
             let mut mounts = self.name_mounts(record);
             let files = Files::new(&self.roots, &record.id);
             let theirs = record.mounts.iter();
             mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
-            // Leave out tmpfs and image mounts, and missing sources: the hosts file and its like
+            // Leave out tmpfs and image mounts, and missing sources: the files for name resolution
             // are missing before the first start, and the user may have removed the source of a
             // bind.
             mounts.retain(|mount| match &mount.source {
@@ -54,8 +55,8 @@ impl Engine {
             });
             mounts
         };
-        // The closure runs in the mount namespace of this command, so the mounts end with the
-        // command.
+        // The closure runs in a mount namespace that only this command has, so the mounts end with
+        // the command.
         let prepare = || {
             let mut mounts = record.mounts.iter().filter(|mount| mount.has_options);
             mounts.try_for_each(|mount| {
@@ -156,8 +157,8 @@ impl Engine {
     }
 }
 
-/// Returns the mount points that the runtime makes in a root, without the first slash. Mount points
-/// are not changes of the container, which cannot reach the files that a mount hides.
+/// Returns the paths in a root where the runtime mounts, without the first slash. A mount point is
+/// not a change that the container made: the container cannot reach a file that a mount hides.
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));

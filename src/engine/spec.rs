@@ -2,7 +2,8 @@
 //!
 //! This file composes the files for name resolution, finds the namespaces to join, and computes
 //! mounts, devices and limits with the present device numbers. Values that are fixed at creation
-//! are already in the record (`create`). The runtime knows neither images nor networks.
+//! are already in the record (`create`). The runtime reads neither the image store nor the
+//! networks' records.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -131,10 +132,10 @@ impl Engine {
         owner
     }
 
-    /// Returns name servers for a container on a host whose resolv.conf names none that the
-    /// container can reach. If a name server of the host listens on the bridge, returns that one.
-    /// Otherwise returns none for an internal network, and public ones for any other network. The
-    /// warning about public ones appears once per boot.
+    /// Returns name servers for a container that can reach no name server in the host's
+    /// resolv.conf. If a name server of the host listens on a gateway of the container's first
+    /// network, returns that gateway. Otherwise returns public servers, or none if the network is
+    /// internal or the container has no network. Warns of public servers once per boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;
@@ -153,8 +154,8 @@ impl Engine {
         Ok(names::PUBLIC_SERVERS.to_vec())
     }
 
-    /// Returns the hosts of `--add-host`. `host-gateway` becomes the host's address on the
-    /// container's first network, or 127.0.0.1 with the host's network.
+    /// Returns the hosts of `--add-host`. `host-gateway` becomes the gateway of the container's
+    /// first network, or 127.0.0.1 with the host's network. Fails if there is no such address.
     fn added_hosts(&self, record: &Record) -> Result<Vec<(String, IpAddr)>> {
         let mut hosts = Vec::with_capacity(record.add_hosts.len());
         for (name, address) in &record.add_hosts {
@@ -224,7 +225,7 @@ fn resources(asked: &Resources) -> Result<Resources> {
 }
 
 /// Returns the limit of memory and swap together in bytes; -1 means no limit. If only memory is
-/// limited, Docker allows as much swap as memory.
+/// limited, allows as much swap as memory, as Docker does. Returns `None` if neither is limited.
 pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
     match (resources.memory_swap, resources.memory) {
         (Some(total), _) => Some(total),
@@ -233,7 +234,8 @@ pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
     }
 }
 
-/// Returns the flag that sets a limit. `name` is the limit's name in the OCI runtime specification.
+/// Returns the flag that sets a limit, or `name` if there is no such flag. `name` is the limit's
+/// name in the OCI runtime specification.
 fn flag_of(name: &str) -> &str {
     match name {
         "memory.limit" => "--memory",
@@ -255,7 +257,7 @@ fn flag_of(name: &str) -> &str {
     }
 }
 
-/// Returns `MAJOR:MINOR` of a block device. Fails if `path` is no block device.
+/// Returns `MAJOR:MINOR` of a block device. Fails if `path` does not exist or is no block device.
 pub(super) fn device_numbers(path: &str) -> Result<String> {
     let found = std::fs::metadata(raw::path(path)).context(|| format!("look at device {path}"))?;
     if !found.file_type().is_block_device() {
@@ -267,6 +269,7 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
 
 /// Returns the device nodes of `--device`, and the device rules: one for each node, then those of
 /// `--device-cgroup-rule`. A directory in `--device` means all device nodes below it at this start.
+/// Fails if there is none.
 fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     let (mut nodes, mut rules) = (Vec::new(), Vec::new());
     let allow = |rule| (DeviceVerdict::Allow, rule);
@@ -306,8 +309,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 
-/// Returns the first process, with those of `variables` that its environment does not have yet. A
-/// process of `exec` has the same defaults. `terminal` says whether the process has a terminal.
+/// Like [`process`], but adds those of `variables` that the environment does not have yet.
 pub(super) fn process_with(
     record: &Record,
     terminal: bool,
@@ -323,8 +325,8 @@ pub(super) fn process_with(
     Ok(process)
 }
 
-/// Returns the environment of a container's process: the defaults, and the variables of the record
-/// over them. As in Docker, a name without `=` removes a default.
+/// Returns the environment of a container's process: the defaults and the variables of the record,
+/// which override the defaults. As in Docker, a name without `=` removes a default.
 fn environment(record: &Record, terminal: bool) -> Vec<String> {
     let mut env = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={}", record.hostname)];
     if terminal {
@@ -342,8 +344,8 @@ fn environment(record: &Record, terminal: bool) -> Vec<String> {
     env
 }
 
-/// Returns the first process. A process of `exec` has the same defaults. `terminal` says whether
-/// the process has a terminal.
+/// Returns the container's first process. A process of `exec` has the same defaults. `terminal`
+/// says whether the process has a terminal.
 pub(super) fn process(record: &Record, terminal: bool) -> Result<Process> {
     Ok(Process {
         args: record.args(),

@@ -29,8 +29,8 @@ use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
-    /// Makes and starts a container in the foreground (`run`). Calls `made` with the id when the
-    /// monitor was forked. Returns the exit status of the container's program.
+    /// Makes and starts a container in the foreground (`run`). Calls `made` with the id after the
+    /// fork of the monitor. Returns the exit status of the container's program.
     pub fn run_attached(
         &self,
         options: &CreateOptions,
@@ -60,13 +60,13 @@ impl Engine {
         self.end_start(self.begin_start(name)?)
     }
 
-    /// Starts a container. `end_start` waits until its program has started. So several containers
-    /// can start at the same time.
+    /// Starts a container, but does not wait until its program has started: `end_start` waits. So
+    /// several containers can start at the same time.
     pub fn begin_start(&self, name: &str) -> Result<Starting> {
         Ok(Starting(self.start_again(name, None)?.map(|(_, socket)| socket)))
     }
 
-    /// Waits until the program of a container has started. Fails if it cannot be started.
+    /// Waits until the program of a container has started. Fails if the program cannot be started.
     pub fn end_start(&self, starting: Starting) -> Result<()> {
         starting.0.map_or(Ok(()), |socket| client::await_start(&socket).map(drop))
     }
@@ -126,7 +126,7 @@ impl Engine {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
-        // This monitor has recorded the end of the run but may still be cleaning up.
+        // The monitor may still be cleaning up after it has recorded the end of the run.
         if let Some(monitor) = ending
             && !monitor_ends_by(&record, monitor.as_fd(), Some(deadline))?
         {
@@ -281,7 +281,7 @@ pub struct Starting(Option<OwnedFd>);
 
 /// The result of [`Engine::life`]: whether a container runs.
 pub(super) enum Life {
-    /// The monitor lives, and its program runs or waits for a restart.
+    /// The monitor lives, and the program runs or waits for a restart.
     Alive(State),
     /// The monitor is starting the program or cleaning up after it. The state changes soon.
     InTransition,

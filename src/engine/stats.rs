@@ -1,8 +1,8 @@
 //! `stats`: the use of CPU, memory, network and disk by running containers, and the number of their
 //! threads.
 //!
-//! The CPU use is the difference between two readings 500 ms apart, which are taken once for all
-//! containers. Memory, disk and CPU come from `runtime::cgroup::usage`. Network bytes come from
+//! The CPU use is the difference between two readings 500 ms apart. All containers share this one
+//! pause. CPU, memory, disk and threads come from `runtime::cgroup::usage`. Network bytes come from
 //! /proc/PID/net/dev of the first process (proc_pid_net(5)).
 
 use std::time::{Duration, Instant};
@@ -32,8 +32,9 @@ struct Look {
 }
 
 impl Engine {
-    /// Returns the use of the containers in `names`, or of all running containers. With `all`, also
-    /// returns stopped containers, which use nothing. Takes `SPAN` for all containers together.
+    /// Returns the use of the containers in `names`. If `names` is empty, returns all running
+    /// containers, and with `all` also stopped containers, which use nothing. Waits `SPAN` once for
+    /// all containers.
     pub fn stats(&self, names: &[String], all: bool) -> Result<Vec<StatsView>> {
         let mut seen: Vec<(StatsView, Option<Look>)> = Vec::new();
         for name in names {
@@ -84,8 +85,8 @@ impl Look {
     fn measure(self, view: StatsView, total_memory: u64) -> StatsView {
         let now = usage(&self.cgroups);
         let span = self.at.elapsed().as_nanos().max(1) as f64;
-        // Without the CPU controller, `usage` adds up the times of the running processes. A process
-        // that exits takes its time away, so the sum may decrease.
+        // If the cgroup has no file of CPU time, `usage` adds up the times of the running
+        // processes. The time of a process that exits is then missing, so the sum may decrease.
         let ran = now.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64;
         let network = if self.has_network { traffic(self.pid) } else { (0, 0) };
         StatsView {
@@ -102,7 +103,7 @@ impl Look {
     }
 }
 
-/// Returns the values of a stopped container.
+/// Returns the values of a container that uses nothing.
 fn nothing(record: Record) -> StatsView {
     StatsView {
         cpu_percent: 0.0,
@@ -120,10 +121,10 @@ fn nothing(record: Record) -> StatsView {
 }
 
 /// Returns the bytes received and sent on all interfaces of a process's network namespace except
-/// the loopback (proc_pid_net(5)).
+/// the loopback (proc_pid_net(5)). Returns zeros if the file cannot be read.
 fn traffic(pid: i32) -> (u64, u64) {
-    /// The most bytes that are read: about 8,000 interfaces. A container with CAP_NET_ADMIN can
-    /// make more.
+    /// The most bytes that are read, enough for about 8,000 interfaces. A container with
+    /// CAP_NET_ADMIN can make more interfaces.
     const MAX_TABLE: usize = 1 << 20;
     let table = sys::process::open_in_proc(pid, "net/dev", OFlags::RDONLY | OFlags::CLOEXEC)
         .ok()

@@ -95,7 +95,7 @@ impl Workplace {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        // Ignore errors: the next build removes the rest.
+        // Ignore errors: if `dir` remains, the next build removes it with its secrets.
         let _ = store::remove_tree(&self.secrets);
         let _ = store::remove_tree(&self.dir);
     }
@@ -115,8 +115,8 @@ impl Engine {
             let name = format!("{WORKPLACE}{}", random_name()?);
             let dir = self.roots.containers().join(&name);
             store::make_dir(&dir)?;
-            // `None` means that another build took the directory for a leftover before it was
-            // locked.
+            // `None` means that another build took the directory for a leftover and removed it
+            // before this process had the lock.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
                 break (name, dir, lock);
             }
@@ -127,8 +127,8 @@ impl Engine {
         Ok(Workplace { dir, secrets, container, draft, _lock: Some(lock) })
     }
 
-    /// Removes the workplaces of killed builds and the containers of their steps. Adds their
-    /// complete layers to the cache, unless the host was restarted since.
+    /// Removes the workplaces of killed builds, and the containers and secrets of their steps. Adds
+    /// the complete layers of these builds to the cache, unless the host was restarted since.
     pub fn sweep_builds(&self) -> Result<()> {
         self.image_store().sweep_drafts()?;
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
@@ -182,8 +182,8 @@ impl Engine {
     }
 
     /// Runs a command in a container on `layers` and returns its exit status. `output` gets stdout
-    /// and stderr. The container remains for [`Engine::commit_container`] and
-    /// [`Engine::drop_container`].
+    /// and stderr. On success, the container remains for [`Engine::commit_container`] and
+    /// [`Engine::drop_container`]. On an error, removes the container.
     pub fn run_step(
         &self,
         place: &Workplace,
@@ -380,8 +380,8 @@ impl Engine {
         .map(drop)
     }
 
-    /// Makes an image of the state before the failed step. Removes the image of the last failed
-    /// build, unless that image has a name.
+    /// Makes an image of the state before the failed step. Removes the image of the previous
+    /// failed build, unless that image has a name or is the same image.
     pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
         let images = self.image_store();
         let before = images.failed()?;
@@ -391,7 +391,7 @@ impl Engine {
             && before != id
             && images.names(&before)?.is_empty()
         {
-            // If a container uses the old image, the image stays without a name.
+            // Ignore an error: if a container uses the old image, the image stays without a name.
             let _ = self.remove_image(&before.into(), false);
         }
         Ok(id)
@@ -414,7 +414,7 @@ fn container_of(workplace: &str) -> &str {
     workplace.trim_start_matches('.')
 }
 
-/// Calls `work` in a child process and returns its digest.
+/// Calls `work` in a child process and returns the digest that `work` returns.
 fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
     from_text(&in_child(STEP, &|| work().map(to_text))?)
 }

@@ -25,14 +25,14 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// The time that a kill gives a starting container to finish its start.
+/// The time that `kill` with SIGKILL and `rm -f` give a starting container to finish its start.
 pub(super) const MAX_START: Duration = Duration::from_secs(1);
 
 /// A container that is being stopped.
 pub struct Stopping {
     record: Record,
     signal: Signal,
-    /// The process that got the stop signal; `None` until the signal is sent, and if the container
+    /// The process that got the stop signal; `None` before the signal is sent, or if the container
     /// does not run.
     asked: Option<OwnedFd>,
     /// The time of the SIGKILL; `None` means never.
@@ -43,10 +43,11 @@ pub struct Stopping {
 }
 
 impl Engine {
-    /// Sends a container its stop signal. `end_stop` waits for the exit. The caller can signal
-    /// other containers in between, so that all exit at the same time. `timeout` is in seconds: a
-    /// negative value means no limit, `None` the container's own or 10 seconds. A stopped container
-    /// is no error.
+    /// Sends a container `signal`, or else its stop signal. If the container is still starting,
+    /// `end_stop` sends the signal. `end_stop` waits for the exit. The caller can signal other
+    /// containers in between, so that all exit at the same time. `timeout` is in seconds. A
+    /// negative `timeout` means no limit, and `None` means the container's own timeout, or else 10
+    /// seconds. A stopped container is no error.
     pub fn ask_to_stop(
         &self,
         name: &str,
@@ -70,8 +71,8 @@ impl Engine {
     }
 
     /// Waits for the exits of containers that are being stopped, and kills each at its deadline.
-    /// Waits in the order of the deadlines, so that no container gets more time because of another
-    /// one. If a wait fails, the error replaces the container in `stopping`.
+    /// Waits for the container with the earliest deadline first, because each wait may last until
+    /// the container's deadline. If a wait fails, the error replaces the container in `stopping`.
     pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
         let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
         order::sort_by_key(&mut sorted, |one| {
@@ -151,11 +152,12 @@ impl Engine {
     }
 
     /// Keeps the restart policy from restarting the container. The caller must read the state after
-    /// this, because the monitor may have restarted the container just before.
+    /// this call, because the monitor may have restarted the container just before the call.
     pub(super) fn prevent_restart(&self, record: &Record, mark: StopMark) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !record.may_restart() && mark != StopMark::Restart {
-            // The mark of an interrupted `restart` must no longer keep a container with --rm.
+            // The mark of an interrupted `restart` would keep a container with --rm from being
+            // removed at its end.
             if record.lifecycle.remove && stop_mark(&files) == Some(StopMark::Restart) {
                 store::remove_file(&files.stop_mark())?;
             }
@@ -178,9 +180,10 @@ impl Engine {
     }
 
     /// Sends a signal to the container's first process. SIGKILL and the stop signal also end the
-    /// container's restarts, even while the container waits for one. Returns the record if the
-    /// caller must call `await_cleanup`. The caller can signal other containers first. Fails if the
-    /// container does not run.
+    /// container's restarts, even while the container waits for a restart. Any other signal fails
+    /// during this wait. Returns the record if the caller must call `await_cleanup`. The caller can
+    /// signal other containers before that call. Fails if the container neither runs nor waits for
+    /// a restart.
     pub fn kill(&self, name: &str, signal: Signal) -> Result<Option<Record>> {
         let record = self.record(name)?;
         let ends = signal == Signal::KILL || signal == record.stop_signal.signal();
@@ -215,7 +218,7 @@ impl Engine {
     }
 
     /// Waits until the monitor of a container that exits has recorded the exit status and cleaned
-    /// up. If the monitor was killed, cleans up itself. Fails after `MAX_CLEANUP`.
+    /// up. If the monitor was killed, this function cleans up. Fails after `MAX_CLEANUP`.
     pub fn await_cleanup(&self, record: &Record) -> Result<()> {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }

@@ -1,4 +1,4 @@
-//! `top`: the processes of a container, with the host's PIDs and user IDs.
+//! `top`: the processes of a container, as the host sees them.
 //!
 //! The PIDs come from the container's cgroups. `top_by_ps` gets the facts from the host's ps(1).
 //! `top` reads /proc/PID/stat and /proc/PID/cmdline (proc_pid_stat(5), proc_pid_cmdline(5)). The
@@ -28,7 +28,7 @@ const TICKS: u64 = 100;
 
 impl Engine {
     /// Returns the output of the host's ps(1) with these options for the processes of a container:
-    /// the title and a line for each process. Returns `None` if the host has no ps(1).
+    /// the title and the lines about these processes. Returns `None` if the host has no ps(1).
     pub fn top_by_ps(&self, name: &str, options: &[String]) -> Result<Option<Vec<String>>> {
         let (record, state) = self.running(name)?;
         let listed = host_ps::list(options, &pids_of(&state))?;
@@ -40,8 +40,8 @@ impl Engine {
 
     /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // A try fails if the container exits in between. The delay between restarts doubles unless
-        // a compose file fixes it, so more tries are rarely needed.
+        // A try fails if the container exits during the try. The delay between restarts doubles
+        // unless a compose file fixes the delay, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (record, state) = self.running(name)?;
@@ -77,7 +77,7 @@ fn processes(state: &State) -> Vec<ProcessView> {
         left = left.saturating_sub(view.command.len());
         Some(view)
     };
-    // A process that has exited in between is left out.
+    // A process that has exited meanwhile is left out.
     pids_of(state).into_iter().filter_map(view).collect()
 }
 

@@ -2,8 +2,8 @@
 //! `no_transfer` instead.
 //!
 //! This file loops over the tags of a repository. `image::registry` has the protocol (OCI
-//! distribution specification), the digests and the credentials file. `cli::progress` prints the
-//! lines for the user.
+//! distribution specification) and the credentials file. `cli::progress` prints the lines for the
+//! user.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
@@ -17,7 +17,7 @@ use crate::image::{ImageStore, Reference};
 
 impl Engine {
     /// Pulls an image, or all tags of a repository. Calls `watch` with the progress. Returns the
-    /// full names, which Docker prints last.
+    /// full names of the pulled images.
     pub fn pull(
         &self,
         request: &PullRequest,
@@ -46,7 +46,7 @@ impl Engine {
     }
 
     /// Pushes an image, or all local tags of a repository. Calls `watch` with the progress. Returns
-    /// the full names. Fails if there is no such image.
+    /// the full names of the pushed images. Fails if there is no such image.
     pub fn push(
         &self,
         reference: &Reference,
@@ -89,8 +89,9 @@ pub fn proxy(variable: &str) -> String {
     crate::image::registry::proxy::variable(variable).unwrap_or_default()
 }
 
-/// Logs in to a registry and stores the credentials. Returns the path of the credentials file.
-/// Fails if the registry refuses the credentials.
+/// Logs in to a registry and stores the credentials. Returns the path of the credentials file, or
+/// the name of the helper program that has stored the credentials. Fails if the registry refuses
+/// the credentials.
 pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     let host = host_of(&login.server);
     let Login { user, password, .. } = login.clone();

@@ -1,12 +1,11 @@
-//! `update`: changes the limits, the restart policy and the published ports of a container, either
-//! all of them or none.
+//! `update`: changes the limits, the restart policy and the published ports of a container.
 //!
-//! A stopped container gets a new record. For a running one the order is: the update mark
-//! (`container::updated`), the ports, the kernel's files, the record, the mark as finished. If a
-//! step up to the record fails, the former values are written back. If this process is killed
-//! before it writes the record, the record still has the former limits and ports. The next `update`
-//! and `system check --repair` set those of the record again, and each start takes them from the
-//! record.
+//! For a stopped container, `update` only writes a new record. For a running container, `update`
+//! writes the update mark (`container::updated`) first, then changes the ports, then writes the
+//! cgroup files, then the record, and at last marks the update as finished. If a step up to the
+//! record fails, the former values are written back. If this process is killed, the mark stays
+//! unfinished. Then the next `update` or `system check --repair` sets the limits and ports that the
+//! record has. Each start takes the limits and ports from the record.
 
 use super::condition::{MAX_TRANSITION, Pauses, no_such};
 use super::create::check_resources;
@@ -26,7 +25,7 @@ use crate::runtime::cgroup::{Applied, Update};
 use crate::store::Lock;
 
 impl Engine {
-    /// Changes one container. Fails before any change if a value is not valid for it.
+    /// Changes one container. Checks the new values before it applies them.
     pub fn update(&self, name: &str, options: &UpdateOptions) -> Result<()> {
         let (record, state, _change) = self.settled(name)?;
         let Some(state) = state else {
@@ -86,8 +85,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the limits and ports of the record again if an update was killed. The caller holds the
-    /// container's lock for changes.
+    /// If the last update of a running container was not finished, sets the limits and ports of the
+    /// record again. The caller holds the container's lock for changes.
     fn finish_update(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         match Updated::read(&files)? {
@@ -104,14 +103,15 @@ impl Engine {
         }
     }
 
-    /// Reports whether an update of this running container was killed.
+    /// Reports whether the last update of the container was not finished, and no command holds the
+    /// container's lock for changes now.
     pub(super) fn is_half_updated(&self, record: &Record) -> bool {
         let files = Files::new(&self.roots, &record.id);
         matches!(Updated::read(&files), Ok(Some(mark)) if !mark.finished)
             && matches!(Lock::try_exclusive(&files.dir), Ok(Some(_)))
     }
 
-    /// Repairs a running container whose update was killed.
+    /// Repairs a running container whose last update was not finished.
     pub(super) fn repair_update(&self, name: &str) -> Result<()> {
         match self.settled(name)? {
             (record, Some(state), _change) => self.finish_update(&record, &state),
@@ -119,12 +119,13 @@ impl Engine {
         }
     }
 
-    /// Returns the record of a container that neither starts nor ends at this moment, its state if
-    /// it is alive, and its lock for changes.
+    /// Waits while a container starts or ends. Then returns the container's record, its state if
+    /// the container is alive, and its lock for changes.
     fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
         let mut pauses = Pauses::within(MAX_TRANSITION);
         loop {
-            // This call cleans up after a killed monitor, for which it takes the lock.
+            // Clean up after a killed monitor before the lock for changes is taken, because the
+            // cleanup takes the same lock.
             self.condition(&self.record(name)?)?;
             let id = names::resolve(&self.roots, name)?;
             let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {

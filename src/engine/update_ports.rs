@@ -1,8 +1,8 @@
 //! `update --publish-add` and `--publish-rm`: the ports that a container publishes after the
 //! change.
 //!
-//! The record has the requested ports. `network` has recorded the ports of a running container.
-//! Docker lacks both flags; their values have the form of `-p`.
+//! The record has the requested ports. The attachment (`network::attachment`) has the actual ports
+//! of a running container. Docker lacks both flags. The values of the flags have the form of `-p`.
 
 use std::os::fd::AsFd;
 
@@ -17,9 +17,9 @@ use crate::network::attachment::republish::{Plan, has_container_port_of, has_hos
 use crate::network::ports::{self, PortMap};
 use crate::port::{PortRange, Publish};
 
-/// Returns the ports that `record` publishes after the change. `present` has the ports of a running
-/// container. Fails if a removed port is not published, if the container publishes an added port
-/// already or cannot publish ports, or if the ports are too many.
+/// Returns the ports that `record` publishes after the change. `present` has the actual ports of a
+/// running container. Fails if a port to remove is not published, if a port to add collides with
+/// another port, if the container cannot publish ports, or if there are too many ports.
 pub(super) fn changed(
     record: &Record,
     present: &[PortMap],
@@ -68,7 +68,8 @@ fn without(known: &Publish, removed: &Publish, present: &[PortMap]) -> Vec<Publi
 }
 
 /// Reports whether the value `wanted` of `--publish-rm` names the port `one`. `wanted` may lack the
-/// host's port, or give the port that was chosen at the start.
+/// address or the host's port. If `one` does not fix the host's port, `wanted` may have the actual
+/// port of the host, which `present` has.
 fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
     let is_host = |host: PortRange| {
         let chosen = present
@@ -86,7 +87,8 @@ fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
         && wanted.host.is_none_or(is_host)
 }
 
-/// Reports whether two ports surely need the same port of the host.
+/// Reports whether two ports need the same port of the host. Returns false if this is not certain.
+/// An unspecified address such as 0.0.0.0 collides with all addresses.
 fn collide(one: &Publish, other: &Publish) -> bool {
     let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
     let share_address = match (one.address, other.address) {
@@ -101,15 +103,15 @@ fn collide(one: &Publish, other: &Publish) -> bool {
     one.protocol == other.protocol && is_one(one) && one.host == other.host && share_address
 }
 
-/// A change of a running container's ports, and the monitor, which holds their sockets.
+/// A change of a running container's ports, and the connection to the container's monitor.
 pub(super) struct Change {
     plan: Plan,
     monitor: MonitorPorts,
 }
 
 impl Change {
-    /// Claims the ports that `record` publishes and the container does not have. Changes nothing
-    /// else. Fails if a port is in use, or if the monitor cannot change ports.
+    /// Claims the ports of `record` that the container does not publish yet. Changes nothing else.
+    /// Fails if a port is in use, or if the monitor cannot change ports.
     pub fn begin(engine: &Engine, record: &Record) -> Result<Change> {
         let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, true)?;
@@ -134,7 +136,7 @@ impl Change {
         back.finish()
     }
 
-    /// Publishes the ports of a running container's record, after a change was killed.
+    /// Publishes the ports of a running container's record, after a change that was not finished.
     pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
         let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
         // It is unknown which sockets the monitor holds, so release all.

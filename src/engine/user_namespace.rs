@@ -1,9 +1,9 @@
 //! `--userns` at creation: the range of host IDs that a container gets, and the options that
-//! contradict it.
+//! contradict `--userns`.
 //!
-//! `auto` leases a range that no other container has (`container::id_range`). Only containers with
-//! the same ID map can share a namespace, because each namespace belongs to one user namespace
-//! (user_namespaces(7)).
+//! `auto` leases a range that no other container has leased (`container::id_range`). Only
+//! containers with the same ID map can share a namespace, because each namespace belongs to one
+//! user namespace (user_namespaces(7)).
 
 use super::Engine;
 use super::options::{CreateOptions, UserNamespaceOption};
@@ -14,8 +14,9 @@ use crate::error::{Result, fail};
 use crate::store;
 
 impl Engine {
-    /// Returns the user namespace of a new container. With `auto` and without `--rm`, the lease is
-    /// on disk before the record that names it. Fails if no range is free.
+    /// Returns the user namespace of a new container. With `auto` and without `--rm`, syncs the
+    /// lease to disk, because the caller then writes a record that names the range. Fails if no
+    /// range is free.
     pub(super) fn user_namespace(
         &self,
         options: &CreateOptions,

@@ -1,8 +1,8 @@
 //! The facts that the engine returns to the command line: one struct for each kind of output line,
 //! without text and columns.
 //!
-//! `cli` prints them as tables, as JSON or by templates. Sizes are in bytes, times are `Instant`s
-//! (nanoseconds since 1970), and ids are complete.
+//! `cli` prints the facts as tables, as JSON or by templates. Sizes are in bytes, times are
+//! `Instant`s (nanoseconds since 1970), and ids are complete.
 
 use std::net::SocketAddr;
 
@@ -18,14 +18,14 @@ use crate::port::Protocol;
 pub use crate::reference::Reference;
 use crate::time::Instant;
 
-/// A line of `ps`.
+/// A line of `ps`. If the container's record cannot be read, only `id` and `status` have a value.
 #[derive(Clone, Debug)]
 pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
-    /// The image's name at the container's creation. `Engine::containers` puts the start of the
-    /// image's id in its place if the name no longer belongs to this image. `None` if the container
-    /// has no image, as with `--rootfs`.
+    /// The image's name at the container's creation. If the name no longer belongs to this image,
+    /// `Engine::containers` replaces the name by the start of the image's id. `None` if the
+    /// container has no image, as with `--rootfs`.
     pub image: Option<ImageName>,
     pub image_id: Option<ImageId>,
     pub args: Vec<String>,
@@ -38,17 +38,17 @@ pub struct ContainerView {
     /// container runs.
     pub exposed: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// The volume or the source of each mount that has one.
+    /// For each mount, the volume, or else the source. A mount with neither is left out.
     pub mounts: Vec<String>,
     /// The names of the mounted volumes.
     pub volumes: Vec<String>,
     /// The ids of the mounted images.
     pub mounted_images: Vec<ImageId>,
     pub networks: Vec<String>,
-    /// The addresses on its networks; empty unless the container runs.
+    /// The addresses on the container's networks; empty unless the container runs.
     pub addresses: Vec<Ip>,
-    /// The bytes that the container wrote, and the sum of these and its image's bytes. For `system
-    /// df -v` the sum is 0. `None` unless the caller requested sizes.
+    /// The bytes that the container wrote, and the sum of these bytes and the image's bytes. For
+    /// `system df -v` the second number is 0 instead. `None` unless the caller requested sizes.
     pub size: Option<(u64, u64)>,
 }
 
@@ -92,7 +92,7 @@ pub struct InfoView {
     pub cpus: usize,
     /// The machine's memory in bytes.
     pub memory: u64,
-    /// Those of `apparmor`, `seccomp` and `cgroupns` that this host has.
+    /// Those of `apparmor`, `seccomp` and `cgroupns` that containers get by default on this host.
     pub confinements: Vec<&'static str>,
     /// The error is the reason why user namespaces cannot be used.
     pub user_namespaces: std::result::Result<(), String>,
@@ -103,7 +103,7 @@ pub struct InfoView {
     pub http_proxy: String,
     pub https_proxy: String,
     pub no_proxy: String,
-    /// Warnings about features that this host lacks, and about wrong settings of registries.
+    /// Warnings about this host, and about wrong settings of registries.
     pub warnings: Vec<String>,
 }
 
@@ -179,7 +179,7 @@ pub struct ProcessView {
 #[derive(Clone, Debug)]
 pub struct ImageView {
     pub listed: ListedImage,
-    /// `None` unless the caller requested it.
+    /// `None` except for `system df -v`.
     pub usage: Option<ImageUsage>,
 }
 
@@ -223,15 +223,15 @@ pub struct DiskDetail {
     pub cache: Vec<CacheView>,
 }
 
-/// An entry of the build cache.
+/// An entry of the build cache, or a cache mount.
 #[derive(Clone, Debug)]
 pub struct CacheView {
     pub id: String,
-    /// The instruction of the step, or `cache mount` and its id.
+    /// The instruction of the step, or `cache mount` and the id of the cache mount.
     pub title: String,
     pub created: Instant,
     pub used: Instant,
-    /// The bytes of its layer or cache mount.
+    /// The bytes of the entry's layer or of the cache mount.
     pub size: u64,
     /// True if an image has the layer too.
     pub shared: bool,
@@ -304,7 +304,7 @@ pub struct VolumeView {
     /// True if a container uses the volume, running or not. Also true if the containers were not
     /// searched, or if a container's record cannot be read.
     pub is_used: bool,
-    /// `None` unless the caller requested it.
+    /// `None` except for `system df -v`.
     pub usage: Option<VolumeUsage>,
     pub labels: Vec<(String, String)>,
 }
@@ -322,7 +322,7 @@ impl Status {
         }
     }
 
-    /// Reports whether the container runs or its restart policy will start it.
+    /// Reports whether the container runs or waits for a restart.
     pub fn is_active(&self) -> bool {
         matches!(self, Status::Running { .. } | Status::Restarting { .. })
     }
@@ -346,14 +346,14 @@ pub struct NetworkView {
     pub is_builtin: bool,
 }
 
-/// Reports whether an object matches `filters`, by Docker's rule: each kind of filter must match,
-/// and of several filters of one kind one must match. The filters that `all_of` accepts must all
-/// match. `holds` checks one filter.
+/// Reports whether an object matches `filters`, by Docker's rule: of each kind of filter that is
+/// given, at least one filter must match. The filters that `all_of` accepts must all match. `holds`
+/// checks one filter.
 pub fn pass<F>(filters: &[F], all_of: impl Fn(&F) -> bool, holds: impl Fn(&F) -> bool) -> bool {
     pass_by(filters, std::mem::discriminant, all_of, holds)
 }
 
-/// Like [`pass`], for filters whose kind is not only their variant. `kind` returns the kind.
+/// Like [`pass`], for filters whose kind is more than their variant. `kind` returns the kind.
 pub fn pass_by<F, K: PartialEq>(
     filters: &[F],
     kind: impl Fn(&F) -> K,

@@ -1,8 +1,8 @@
 //! `volume create`, `ls`, `rm` and `prune`.
 //!
-//! `ls`, `rm` and `prune` must know which containers use a volume. A container uses a volume if its
-//! record names the volume, whether the container runs or not. The module `volume` has the files of
-//! volumes.
+//! `rm`, `prune` and the filter `dangling` of `ls` must know which containers use a volume. A
+//! container uses a volume if its record names the volume, whether the container runs or not. The
+//! module `volume` has the files of volumes.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ impl Engine {
         Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
     }
 
-    /// Mounts, on the host, the volumes of a container that have options. Other volumes need no
-    /// mount. `user` is the id for which the mount is kept.
+    /// Mounts a container's volumes with options on the host. Other volumes need no mount. The
+    /// mounts are recorded as used by the container `user`.
     pub(super) fn mount_volumes(&self, record: &Record, user: &ContainerId) -> Result<()> {
         for mount in record.mounts.iter().filter(|mount| mount.has_options) {
             if let Some(name) = &mount.volume {
@@ -60,7 +60,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns the volumes with options that are mounted but used by no living container.
+    /// Returns the names of the volumes with options that are mounted but used by no living
+    /// container.
     pub(super) fn abandoned_volumes(&self) -> Result<Vec<String>> {
         let mut found = volume::list(&self.roots)?;
         found.retain(|volume| {
@@ -84,7 +85,7 @@ impl Engine {
         Ok(found.into_iter().map(|volume| volume.name).collect())
     }
 
-    /// Makes a volume if it does not exist. Returns whether it made one.
+    /// Makes a volume if it does not exist. Returns true if the volume is new.
     pub(super) fn make_volume(&self, wanted: &volume::Volume) -> Result<bool> {
         let is_new = volume::ensure(&self.roots, wanted)?;
         if is_new {
@@ -94,7 +95,7 @@ impl Engine {
     }
 
     /// Returns all volumes, sorted by name. Without `with_users`, the containers are not searched,
-    /// and `is_used` is true for all.
+    /// and `is_used` is true for all volumes.
     pub fn volumes(&self, with_users: bool) -> Result<Vec<VolumeView>> {
         let used = if with_users { self.used_volumes()? } else { None };
         let view = |found: volume::Volume| VolumeView {
@@ -107,8 +108,8 @@ impl Engine {
         Ok(volume::list(&self.roots)?.into_iter().map(view).collect())
     }
 
-    /// Removes a volume. Fails if a container uses it. Fails if it does not exist, unless `force`
-    /// is set.
+    /// Removes a volume. Fails if a container uses the volume. Unless `force` is set, also fails if
+    /// the volume does not exist.
     pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
         match volume::read(&self.roots, name) {
             Ok(_) => {}
@@ -145,7 +146,7 @@ impl Engine {
     }
 
     /// Returns the names of the volumes that containers use. Returns `None` if a record cannot be
-    /// read, because it may name any volume.
+    /// read, because that record may name any volume.
     fn used_volumes(&self) -> Result<Option<BTreeSet<String>>> {
         let mut used = BTreeSet::new();
         for id in all_ids(&self.roots)? {
@@ -156,7 +157,7 @@ impl Engine {
     }
 
     /// Returns the name of a container that uses the volume. A container whose record cannot be
-    /// read counts as a user.
+    /// read counts as a user, and its id is returned.
     fn volume_user(&self, name: &str) -> Result<Option<String>> {
         for id in all_ids(&self.roots)? {
             match Record::read(&self.roots, &id) {

@@ -1,8 +1,8 @@
 //! `wait`, and the waits of `--depends-on`: waits until a container has ended, was removed, or is
 //! healthy.
 //!
-//! The monitor's socket reports the end of a container. No process reports the other conditions, so
-//! their files are read in a loop with short pauses.
+//! The monitor's socket reports the end of a container. For the other conditions, the container's
+//! files are read in a loop with short pauses.
 
 use std::os::fd::OwnedFd;
 
@@ -21,7 +21,7 @@ use crate::error::{Context, Result, fail};
 /// The value of `wait --condition`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WaitCondition {
-    /// The container has ended, and its restart policy does not start it again.
+    /// The container does not run, and its restart policy does not start it again.
     #[default]
     NotRunning,
     /// The container's program ends after the call.
@@ -37,14 +37,15 @@ pub struct Waiting {
     record: Record,
     monitor: Option<OwnedFd>,
     condition: WaitCondition,
-    /// The end of the last run in nanoseconds since 1970. Any other time means a new end.
+    /// The end of the last run in nanoseconds since 1970, or 0 if the container had not ended when
+    /// the wait began. A later outcome with another time is a new end.
     finished: i64,
 }
 
 impl Engine {
     /// Starts to wait for a container; `end_wait` does the waiting. So the caller can wait for
-    /// several containers at the same time. Fails if a container without a health check should
-    /// become healthy.
+    /// several containers at the same time. With `Healthy`, fails if the container has no health
+    /// check.
     pub fn begin_wait(&self, name: &str, condition: WaitCondition) -> Result<Waiting> {
         let record = self.record(name)?;
         if condition == WaitCondition::Healthy && record.health_check().is_none() {
@@ -65,7 +66,7 @@ impl Engine {
     }
 
     /// Waits until the condition is true; `NotRunning` is true of each stopped container. Returns
-    /// the exit status of a container that has ended, otherwise 0.
+    /// the exit status of a container that has ended, and 0 for `Healthy`.
     pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
         match waiting.condition {
             WaitCondition::NotRunning => self.await_end(waiting),
@@ -148,8 +149,8 @@ impl Engine {
         Ok(code)
     }
 
-    /// Waits until a container's health check has succeeded. With `strict`, fails if the container
-    /// becomes unhealthy. Fails if it is stopped or has no health check.
+    /// Waits until a container is healthy. With `strict`, fails if the container is unhealthy.
+    /// Fails if the container is stopped or has no health check.
     pub(super) fn await_health(&self, name: &str, strict: bool) -> Result<()> {
         let mut pauses = Pauses::unlimited();
         loop {

@@ -1,7 +1,7 @@
 //! Warnings: messages for the user that do not stop the command.
 //!
-//! The engine passes each warning as a value to a function of the command line. `cli::warning`
-//! makes the sentences. A problem that stops a command is an `Error` instead.
+//! The engine passes each `Warning` to a function of the command line. `cli::warning` turns the
+//! warning into a sentence. A problem that stops a command is an `Error` instead.
 
 use std::net::IpAddr;
 

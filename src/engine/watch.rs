@@ -27,8 +27,8 @@ pub(super) enum Woken {
 
 /// A watched directory.
 pub(super) struct Watcher {
-    /// The inotify instance. `None` if the kernel has no instance or watch left for this user, or
-    /// has no inotify.
+    /// The inotify instance. `None` if the kernel has no inotify, or if a limit on instances,
+    /// watches or descriptors is reached.
     instance: Option<OwnedFd>,
     /// The pause between two checks without inotify.
     pause: Duration,
@@ -53,8 +53,9 @@ impl Watcher {
         Ok(Watcher { instance, pause })
     }
 
-    /// Waits for a change, at most `left_ns` nanoseconds. Also returns when `other` is readable or
-    /// the reader of the standard output closes its end.
+    /// Waits for a change, at most `left_ns` nanoseconds. Also returns when `other` is readable, a
+    /// signal arrives, or the reader of the standard output closes its end. Without inotify,
+    /// returns after the pause at the latest.
     pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<Woken> {
         const SECOND: i64 = 1_000_000_000;
         let pause_ns = self.pause.as_nanos() as i64;
@@ -75,8 +76,8 @@ impl Watcher {
         Ok(if self.drain()? { Woken::Changed } else { Woken::Removed })
     }
 
-    /// A descriptor that is readable after a change. `None` without inotify: the caller must then
-    /// check regularly.
+    /// A descriptor that is readable after a change. Returns `None` without inotify. The caller
+    /// must then check regularly.
     #[cfg(feature = "compose")]
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.instance.as_ref()

@@ -29,8 +29,8 @@ pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
 }
 
-/// Sets the same attributes and the time of a file that can't or must not be opened for reading.
-/// The caller has just created `name` in `parent`.
+/// Like [`set_attributes`], for a file that can't or must not be opened for reading. Also sets the
+/// time. A symbolic link gets no mode. The caller has just created `name` in `parent`.
 pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
@@ -74,8 +74,7 @@ pub fn is_overlays(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 
-/// Ignores the error of a file system that can't store an attribute (ramfs, or SELinux labels
-/// without SELinux).
+/// Ignores the error of a file system that can't store the attribute, such as ramfs.
 fn kept(name: &OsStr, set: Result<(), Errno>) -> Result<()> {
     match set {
         Err(Errno::NOTSUP) => Ok(()),

@@ -1,11 +1,11 @@
-//! The build cache: one small file for each cached step, which names the layer that the step made.
+//! The build cache: entries in small files. Each entry names the layer that a step made.
 //!
-//! The file is `build/<key>`. The key is a digest of everything that the step reads: the layers
-//! below, the instruction, its environment and its files (`build::cached`). An entry holds no
-//! config, because a build computes the config from the Dockerfile. An entry starts with the digest
-//! of its text. A torn, damaged or renamed entry counts as absent, and so does an entry whose layer
-//! is gone, so entries need no sync. The file's modification time is the last use. A layer that an
-//! entry names stays, even if no image has it.
+//! The file of an entry is `build/<key>`. The key is a digest of the step's input, such as the
+//! layers below, the instruction and the files that the step reads (`build::cached`). An entry
+//! holds no config, because a build computes the config from the Dockerfile. An entry starts with
+//! the digest of its text. A torn, damaged or renamed entry counts as absent, and so does an entry
+//! whose layer is gone, so entries need no sync. The file's modification time is the last use. A
+//! layer that an entry names stays, even if no image has it.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt;
@@ -42,7 +42,7 @@ pub struct CacheEntry {
     pub created: Instant,
     /// The number of layers below the step's own layer.
     pub depth: usize,
-    /// The instruction as text.
+    /// The description of the step, such as its instruction.
     pub title: String,
 }
 
@@ -156,7 +156,7 @@ impl ImageStore {
         Ok(uses)
     }
 
-    /// Removes these entries, and the layers that nothing else needs. If the process dies in
+    /// Removes these entries, and their layers that nothing else needs. If the process dies in
     /// between, unneeded layers are left, which `system check` finds.
     pub fn remove_cached(&self, uses: &[CacheUse]) -> Result<()> {
         if uses.is_empty() {

@@ -1,6 +1,6 @@
 //! Finds defects of the image store: incomplete images, names without an image, and leftovers of
-//! killed commands. A file that a running command locks or needs is not reported, and each finding
-//! is checked again before it is removed.
+//! killed or failed commands. A file that a running command locks or needs is not reported.
+//! `system check` prints the findings, and with `--repair` it removes leftovers and bad names.
 
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,7 @@ impl ImageStore {
         }
     }
 
-    /// Returns the leftovers of killed commands in the store.
+    /// Returns the leftovers of killed or failed commands in the store.
     pub fn leftovers(&self) -> Result<Vec<Leftover>> {
         let layers = self.layers.leftovers()?.into_iter();
         let mut leftovers: Vec<Leftover> =
@@ -156,7 +156,7 @@ impl ImageStore {
     }
 
     /// Returns the layers in place that no image, build or cache entry needs. If an image can't be
-    /// read, returns no layer, because the image might need any of them.
+    /// read, returns no layer, because that image might need any layer.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
         let owned = self.owned_by_builds()?;

@@ -51,8 +51,9 @@ impl<'a, D: Documents> Choice<'a, D> {
         Choice { documents, wanted, looks: 0, others: Vec::new() }
     }
 
-    /// Returns the image that fits best, or `None` if none fits. Fails if indexes are nested more
-    /// than `depth` levels deep, or if the choice needs more than `MAX_LOOKS` manifests.
+    /// Returns the image that fits best, or `None` if none fits. Fails for example if indexes are
+    /// nested more than `depth` levels deep, or if the choice needs more than `MAX_LOOKS`
+    /// manifests.
     pub fn of(&mut self, offers: &[Offer], depth: usize) -> Result<Option<Chosen>, D::Error> {
         if depth == 0 {
             return Err(Error::new("too many nested indexes").into());
@@ -91,8 +92,8 @@ impl<'a, D: Documents> Choice<'a, D> {
         if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }
 
-    /// Returns the platforms of images that do not fit, at most 20 of them, for an error. Empty if
-    /// there was no image.
+    /// Returns at most 20 platforms of images that do not fit, for an error. Empty if no image was
+    /// refused for its platform.
     pub fn others(&self) -> String {
         self.others.join(", ")
     }
@@ -106,7 +107,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     }
 
     /// Returns the image that an entry leads to, if the image fits. `rank` is the rank of the
-    /// entry's platform. If it is `None`, the config of the image gives the platform.
+    /// entry's platform. If `rank` is `None`, the config of the image gives the platform.
     fn look(
         &mut self,
         offer: &Offer,

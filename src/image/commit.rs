@@ -1,9 +1,9 @@
-//! `commit`: makes an image of a container. The container's changes become a layer on top of its
-//! image's layers.
+//! `commit`: makes an image of a container. The container's changes become a layer on top of the
+//! layers of the container's image.
 //!
-//! The changes are the files of the overlay's upper directory. They are written as a tar with
-//! whiteouts. Like any layer's tar, this tar is unpacked, hashed and recorded in one pass. Each
-//! changed file is copied once, and no other file is copied. `build` also makes its images here.
+//! The changes are the files of the overlay's upper directory, or all files of a container without
+//! an image. The changes are written as a tar with whiteouts. Like any layer's tar, this tar is
+//! unpacked, hashed and recorded in one pass. `build` also makes its images here.
 
 use std::io::{BufWriter, Write};
 use std::os::fd::BorrowedFd;
@@ -73,8 +73,8 @@ impl ImageStore {
         self.commit_config(config, base.as_deref(), changed.then_some(layer), references)
     }
 
-    /// Makes an image of a config whose layers are in place. Fields of the config of `base` that
-    /// mydocker does not know are kept.
+    /// Makes an image of a config whose layers are in place. [`to_json_over`] says which fields of
+    /// the config of `base` are kept.
     #[cfg(feature = "build")]
     pub fn commit_built(
         &self,
@@ -120,7 +120,7 @@ impl ImageStore {
         }
     }
 
-    /// Writes a tree as a tar into one end of a pipe and unpacks a layer from the other.
+    /// Writes a tree as a tar into one end of a pipe, and unpacks a layer from the other end.
     pub(super) fn stage_tree(
         &self,
         files: BorrowedFd<'_>,

@@ -1,4 +1,4 @@
-//! Finds the compression of a layer or archive by its first bytes, and decompresses it.
+//! Finds the compression of a layer or archive by its first bytes, and decompresses the bytes.
 //!
 //! gzip (RFC 1952) and zstd (RFC 8878) may hold several members or frames, one after the other;
 //! zstd's skippable frames are skipped. A truncated stream, or other bytes after a member, are an
@@ -183,7 +183,7 @@ struct FrameHeader {
     bytes: Vec<u8>,
     /// The window that the decoder keeps.
     kept: u64,
-    /// Whether the frame states a larger window.
+    /// Whether the frame states a larger window than `kept`.
     is_cut: bool,
 }
 
@@ -239,9 +239,9 @@ fn ring_size(window: u64) -> usize {
     most.next_power_of_two().max(MIN_RING)
 }
 
-/// A decoder's share of [`WINDOWS`]. The share is also the largest block of memory that the
-/// decoder's thread may allocate: a corrupt zstd block can unpack to gigabytes, and the decoder
-/// checks nothing before it allocates.
+/// A decoder's share of [`WINDOWS`]. The share also limits each block of memory that the decoder's
+/// thread allocates: a corrupt zstd block can unpack to gigabytes, and the decoder does not check
+/// that before it allocates.
 struct Share {
     bytes: usize,
 }

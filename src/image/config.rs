@@ -1,6 +1,6 @@
-//! The image config (OCI image spec, config.md): the defaults of an image's containers, and its
-//! layers. Docker's config is the same document with more fields. The stored bytes also keep the
-//! fields that mydocker does not read.
+//! The image config (OCI image spec, config.md) has the defaults of an image's containers, and
+//! names the image's layers. Docker's config is the same document with more fields. The stored
+//! bytes also keep the fields that mydocker does not read.
 
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Number, Object, Value};
@@ -16,10 +16,10 @@ use crate::time::Instant;
 pub const MAX_DOCUMENT: u64 = 8 << 20;
 /// The most layers of an image: overlayfs stacks no more (OVL_MAX_STACK).
 pub const MAX_LAYERS: usize = 500;
-/// The most entries of each list: environment variables, labels, arguments and so on.
+/// The most entries of a list of environment variables, labels, arguments and so on.
 const MAX_ITEMS: usize = 1 << 16;
 
-/// The fields of a config that are read.
+/// The main fields of an image config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// The architecture as Go names it: `amd64`, `arm64` and so on.
@@ -68,8 +68,8 @@ pub struct History {
 }
 
 impl ImageConfig {
-    /// Parses a config. `document` is its name in errors. Fails if the bytes are not JSON, if
-    /// `rootfs` is missing, or if a field that is read has a wrong value or is too long.
+    /// Parses a config. `document` is the config's name in errors. Fails for example if the bytes
+    /// are not JSON, if `rootfs` is missing, or if a field that is read has a wrong value.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -121,8 +121,8 @@ impl ImageConfig {
     }
 }
 
-/// Returns the layers that a config names. Removing an image and finding the layers in use need no
-/// other field, and reading only this field takes little memory.
+/// Returns the layers that a config names. Some callers need no other field, and the other fields
+/// would take more memory.
 pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
     #[derive(Deserialize)]
     struct Config {
@@ -152,7 +152,7 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
-/// Fields of a config that `inspect` shows besides those of [`ImageConfig`]. Most images lack them.
+/// Fields of a config that `inspect` shows besides those of [`ImageConfig`].
 #[derive(Default)]
 pub struct Provenance {
     pub docker_version: String,
@@ -163,7 +163,7 @@ pub struct Provenance {
     pub container_config: Option<ContainerConfig>,
 }
 
-/// Returns these fields of a config. Fails if a field has the wrong type.
+/// Returns the [`Provenance`] in a config. Fails for example if a field has the wrong type.
 pub fn provenance_of(document: &str, config: &[u8]) -> Result<Provenance> {
     let value = parse(document, config)?;
     let root = Node::root(document, &value);
@@ -214,8 +214,8 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
     const BASE: &str = "config of the base";
     let Value::Object(mut base) = parse(BASE, base)? else { fail!("{BASE} should be an object") };
-    // A step of the base stays as its builder wrote it, with the fields that mydocker does not know
-    // and with a date that `Instant` can't hold.
+    // An unchanged step of the base stays as its builder wrote it, with the fields that mydocker
+    // does not know and with a date that `Instant` can't hold.
     if let (Some(Value::Array(steps)), Some(Value::Array(written))) =
         (base.remove("history"), root.get_mut("history"))
     {
@@ -394,7 +394,7 @@ pub struct ArchivedImage {
     pub layers: Vec<String>,
 }
 
-/// Parses a docker-archive's `manifest.json`. Fails if the archive has no image.
+/// Parses a docker-archive's `manifest.json`. An archive without an image is an error.
 pub fn parse_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>> {
     let value = parse("manifest.json", bytes)?;
     let root = Node::root("manifest.json", &value);
@@ -414,7 +414,7 @@ pub fn parse_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>> {
 fn instant(node: &Node<'_>, key: &str) -> Result<Option<Instant>> {
     let Some(node) = node.get(key)? else { return Ok(None) };
     let text = node.string()?;
-    // Go's zero time means that the builder wanted no date.
+    // Go's zero time stands for a missing date.
     if text.is_empty() || text.starts_with("0001-") {
         return Ok(None);
     }
@@ -428,8 +428,8 @@ fn insert_instant(object: &mut Object, created: Option<Instant>) {
     }
 }
 
-/// Adds one field after the other. Collecting and sorting them first takes eight kilobytes more
-/// code.
+/// Adds one field after the other. Collecting and sorting the fields first takes eight kilobytes
+/// more code.
 fn object_of(fields: impl Iterator<Item = (String, Value)>) -> Value {
     let mut object = Object::new();
     object.extend(fields);

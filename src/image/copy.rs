@@ -37,7 +37,8 @@ const BUFFER: usize = 128 << 10;
 /// The files to copy.
 pub struct Original<'a> {
     pub handle: BorrowedFd<'a>,
-    /// The name of the files in the archive. `None` means only the contents of the directory.
+    /// The name of the file or directory in the archive. `None` means only the contents of the
+    /// directory.
     pub name: Option<&'a [u8]>,
     /// The mapping of the user namespace that owns the files.
     pub ids: Option<IdMap>,
@@ -51,8 +52,8 @@ pub struct Original<'a> {
 }
 
 impl<'a> Original<'a> {
-    /// Returns an original that is copied unchanged: an object under a name, or the contents of a
-    /// directory.
+    /// Returns an original that is copied unchanged: a file or directory under a name, or the
+    /// contents of a directory.
     pub fn new(handle: BorrowedFd<'a>, name: Option<&'a [u8]>) -> Original<'a> {
         Original {
             handle,
@@ -126,8 +127,8 @@ pub fn begins_archive(start: &[u8]) -> bool {
     is_compressed || start.get(257..262) == Some(b"ustar")
 }
 
-/// Whether the file's contents are a tar, compressed or not, by its first header. Fails if the
-/// compression is recognised but not supported.
+/// Whether the file's contents are a tar, compressed or not. The first header decides. Fails for
+/// example if the compression is recognised but not supported.
 #[cfg(feature = "build")]
 pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
     let mut header = Vec::new();
@@ -137,7 +138,7 @@ pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
     Ok(read.is_ok() && header.len() == BLOCK && header[257..262] == *b"ustar")
 }
 
-/// Unpacks a tar, compressed or not, below `root`. Fails if the archive has no end mark.
+/// Unpacks a tar, compressed or not, below `root`. A missing end mark is an error.
 pub fn unpack_stream(
     input: &mut (dyn Read + Send),
     root: BorrowedFd<'_>,
@@ -158,7 +159,7 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
     piped(original, &|reader| unpack(&mut Recorder::new(reader, None), root, &rules).map(drop))
 }
 
-/// Unpacks below `root` the archive that is the file `original`.
+/// Unpacks the file `original`, which is an archive, below `root`.
 #[cfg(feature = "build")]
 pub fn copy_unpacked(
     original: &Original<'_>,
@@ -182,7 +183,7 @@ struct Inner<'a, 'b> {
     // The same type as the unpacker's reader, so that the binary contains the generic code only
     // once.
     reader: Reader<&'a mut Recorder<'b>>,
-    /// The positions of the remaining data in the file. The rest is holes.
+    /// The positions of the remaining data in the file. The rest of the file is holes.
     extents: VecDeque<Extent>,
     at: u64,
     size: u64,

@@ -1,10 +1,10 @@
 //! Finds the directories of a tree in the order in which an archive or a recipe names them.
 //!
 //! Most names share their directory, or the directories above it, with the previous name. The last
-//! directories found stay open (at most `HELD`), and a search starts at the nearest open one. So a
-//! path may be longer than the kernel resolves at once. Only the length of the names limits the
-//! depth of a tree, and the time grows with the bytes of the names. `sys::beneath` says where a
-//! path may lead. If a directory is replaced, the caller must call [`Directories::forget`].
+//! directories found stay open (at most `HELD`), and a search starts at the nearest open directory.
+//! A path may be longer than the kernel resolves at once. `sys::beneath` says where a path may
+//! lead. If a directory or a symbolic link is replaced, the caller must call
+//! [`Directories::forget`].
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -29,8 +29,8 @@ pub struct Directories<'a> {
     root: BorrowedFd<'a>,
     /// The path of the last directory found: plain components, without a slash at either end.
     path: Vec<u8>,
-    /// The last directory found and some directories above it, each with the length of its path.
-    /// The deepest is the last.
+    /// The open directories, each with the length of its path. Each path is a start of `path`. The
+    /// deepest directory is the last.
     held: VecDeque<(usize, Rc<OwnedFd>)>,
 }
 
@@ -54,8 +54,8 @@ impl<'a> Directories<'a> {
             _ => Err(Errno::LOOP),
         };
         let found = match found {
-            // There is a link on the way, or no directory is open. A link may lead anywhere in the
-            // tree, so resolve the whole path from the root.
+            // There is a link on the way, or no directory below the root is open. A link may lead
+            // anywhere in the tree, so resolve the whole path from the root.
             Err(Errno::LOOP) => {
                 beneath::open_long(self.root, Path::new(OsStr::from_bytes(path)), DIRECTORY)?
             }

@@ -2,10 +2,11 @@
 //!
 //! A build has the directory `layers/.build-<boot>-<random>`, which it locks by flock(2). In this
 //! directory, `<diff_id>/` is a layer that the build made. An empty file `<diff_id>` marks a layer
-//! in place that the build needs, so that no removal takes it. `<key>.entry` is the cache's entry
-//! of a step. At the build's end, failed or not, the layers are moved into place together after one
-//! syncfs(2): a step of a build syncs nothing. If the build is killed, `sweep_drafts` moves them.
-//! After a restart of the host the layers may be torn, so `sweep_drafts` removes them.
+//! of the layer store that the build needs, so that no removal takes the layer. `<key>.entry` is
+//! the cache's entry of a step. At the build's end, also of a failed build, `publish` moves the
+//! layers into the layer store after one syncfs(2) for all of them. If the build is killed,
+//! `sweep_drafts` moves the layers. After a restart of the host the layers may be torn, so
+//! `sweep_drafts` removes them.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -51,7 +52,7 @@ impl Draft {
             return Ok(());
         }
         match staged.move_to(place.clone()) {
-            // Another stage has made the same layer.
+            // Another stage has just made the same layer, or needs it.
             Err(_) if place.exists() => Ok(()),
             moved => moved,
         }
@@ -74,7 +75,7 @@ impl ImageStore {
             let name = format!("{BUILDING}{}-{}", sys::process::boot_id(), random_name()?);
             let dir = self.layers.dir().join(name);
             make_dir(&dir)?;
-            // `None` means that another build took the new directory for a leftover.
+            // `None` means that another process took the new directory for a leftover.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
                 return Ok(Draft { dir, lock: Some(lock) });
             }
@@ -113,7 +114,7 @@ impl ImageStore {
     }
 
     /// Makes a layer of the build from an overlay's upper directory, without the paths that `skip`
-    /// names. Returns `None` if there are no changes. If the directory is on another file system,
+    /// names. Returns `None` if the layer has no files. If the directory is on another file system,
     /// its files are copied. Otherwise the directory is moved.
     pub fn add_to_draft(
         &self,
@@ -184,9 +185,9 @@ impl ImageStore {
     }
 
     /// Moves the entries of the build into the cache, and the layers that the entries name into
-    /// place. An entry is written before its layer is moved: an entry without a layer counts as
-    /// absent, but a layer without an entry would have no owner. Sets the last use of the entries
-    /// to `started`, and trims the cache. Returns whether there were any entries.
+    /// place. An entry is written before its layer is moved: an entry whose layer is missing counts
+    /// as absent, but a layer without an entry would have no owner. Sets the last use of the
+    /// entries to `started`, and trims the cache. Returns whether there were any entries.
     pub fn publish(&self, draft: &Draft, started: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, started)
     }
@@ -248,7 +249,7 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Returns the directories of builds that no process holds.
+    /// Returns the directories of builds that no process has locked.
     pub fn dead_drafts(&self) -> Result<Vec<PathBuf>> {
         let mut drafts = self.drafts()?;
         drafts.retain(|dir| !Lock::is_held(dir).unwrap_or(true));

@@ -1,10 +1,9 @@
 //! The work of the fuzz targets, and the properties that must hold for every input.
 //!
-//! `make fuzz` looks for inputs that break these properties. Each `cargo test` replays the inputs
-//! of `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
-//! inputs that a fuzzer once found. Archives are unpacked beside a directory that must not change.
-//! The archives that try to escape name a file in that directory (`../outside/canary`), so that an
-//! escape changes the file.
+//! `make fuzz` looks for inputs that break these properties. `cargo test` replays the inputs of
+//! `tests/fuzz/corpus`, for example archives by GNU tar, bsdtar and umoci, and archives that try to
+//! escape. Archives are unpacked beside a directory that must not change. Most archives that try to
+//! escape name this directory (`../outside`), so that an escape changes the directory.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -62,8 +61,8 @@ pub fn unpack(input: &[u8]) {
         let _ = unpack_tar(&mut recorder, open(&tree).as_fd(), &Rules::Copy(rules));
         place.check();
     }
-    // The unpacked files can be archived again. A tree deeper than the limit of archives is an
-    // error.
+    // Archiving the unpacked files must not panic. An error is no failure: a path may be too long
+    // for an archive.
     let _ = archive_tree(open(&fs).as_fd(), None, &mut std::io::sink());
 }
 
@@ -94,7 +93,7 @@ pub fn load(input: &[u8]) {
 }
 
 /// Documents of registries and archives are parsed or refused. The text that is written from a
-/// parsed document has the same meaning.
+/// parsed manifest or config has the same meaning.
 pub fn documents(input: &[u8]) {
     for media_type in ["", super::manifest::OCI_INDEX, super::manifest::OCI_MANIFEST] {
         if let Ok(Document::Manifest(manifest)) = Document::parse("m", media_type, input) {
@@ -197,7 +196,8 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the archive with a correct checksum in each header: random bytes hardly ever have one.
+/// Returns the archive with correct checksums in its headers. Without them the reader would refuse
+/// nearly every random input at once.
 fn with_right_sums(input: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     let mut at = 0;

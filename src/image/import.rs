@@ -91,8 +91,8 @@ impl ImageStore {
         }
     }
 
-    /// Returns the image of a file in the drop folder. The file is imported if it is new or has
-    /// changed. Returns `None` if there is no such file.
+    /// Returns the image of the file that `reference` names in the drop folder. The file is
+    /// imported if it is new or has changed. Returns `None` if there is no such file.
     pub(super) fn find_dropped(&self, reference: &Reference) -> Result<Option<ImageId>> {
         let plain = Reference::parse(&reference.familiar_name());
         let name = reference.familiar_name();

@@ -1,7 +1,7 @@
-//! `--change` of `import` and `commit`: Dockerfile instructions that change an image's config
-//! (Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL USER VOLUME
-//! WORKDIR). Each is one line, parsed with Docker's rules for JSON lists, quotes and variables.
-//! Instructions that build (RUN, COPY, ONBUILD …) are refused.
+//! Applies `--change` of `import` and `commit`: Dockerfile instructions that change an image's
+//! config (Dockerfile reference: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL STOPSIGNAL USER VOLUME
+//! WORKDIR). Each `--change` is one instruction. JSON lists, quotes and variables are parsed by
+//! Docker's rules. Instructions that build (RUN, COPY, ONBUILD …) are refused.
 
 use miniserde::json;
 
@@ -116,8 +116,8 @@ fn command(rest: &str, shell: Option<&[String]>) -> Vec<String> {
     })
 }
 
-/// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option, a bad value or
-/// any other text.
+/// Parses `CMD command` or `NONE`, after options such as `--interval=30s`. Fails on an unknown
+/// option, a bad value or any other text.
 pub fn healthcheck(rest: &str) -> Result<Healthcheck> {
     let mut check = Healthcheck::none();
     let mut rest = rest;
@@ -188,7 +188,7 @@ pub fn variable(name: &str, env: &[String]) -> Option<String> {
 
 /// Parses `80`, `53/udp` or `8000-8010/tcp` into one text for each port, such as `53/udp`. Of a
 /// mapping such as `127.0.0.1:8080:80` only the container's port counts, as with Docker. Fails on a
-/// bad port, and on a range of more than `MAX_PORTS`.
+/// bad port or protocol, and on a range of more than `MAX_PORTS`.
 pub fn ports(word: &str) -> Result<Vec<String>> {
     let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = protocol.to_ascii_lowercase();

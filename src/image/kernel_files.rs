@@ -2,9 +2,9 @@
 //! systems.
 //!
 //! For most of these files stat(2) reports no size, or the size of a page. So the file is first
-//! read to its end, and the number of bytes read is its size. A directory of such files is never
-//! copied as a tree: some files can't be read, some have no end, and the others are of little use
-//! elsewhere. statfs(2) identifies the file systems.
+//! read to its end, and the number of bytes read counts as its size. The contents of a directory of
+//! such files are not copied: some files can't be read, some have no end, and the others are of
+//! little use elsewhere. statfs(2) identifies the file systems.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,13 +19,14 @@ use rustix::fs::{Stat, fstatfs};
 
 use crate::error::{Context, Result, fail};
 
-/// The longest such file, in bytes: its contents are kept in memory. A longer file may have no end.
+/// The longest of these files that is read, in bytes. The limit bounds the memory for the contents,
+/// and a longer file may have no end.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The magic number of configfs, and that of mqueue: linux/magic.h lacks both.
 const CONFIGFS_MAGIC: u32 = 0x6265_6570;
 const MQUEUE_MAGIC: u32 = 0x1980_0202;
-/// The file systems by their magic numbers (statfs(2)).
+/// The kernel's own file systems, by their magic numbers (statfs(2)).
 const FILE_SYSTEMS: [u32; 15] = [
     BPF_FS_MAGIC,
     CGROUP_SUPER_MAGIC,

@@ -2,8 +2,8 @@
 //!
 //! With the layer's recipe the tar is the same bit for bit, and its digest is checked while it is
 //! written. A layer has no recipe if its archive named a file twice, or if the recipe would be too
-//! large. Then the tar is made from the layer's files and has another digest, which the caller must
-//! write into the config of the exported image.
+//! large. Then the tar is made from the layer's files and may have another digest. `save` and
+//! `push` write this digest into the config that they export.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,11 +1,12 @@
 //! The layer store: `layers/<hex diff_id>/fs` has the files of a layer. Images and containers share
 //! layers.
 //!
-//! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
-//! syncs all layers of an image. A layer is renamed into place under the lock of the images, when
-//! its image is committed or its build ends. So a layer in place is complete. If two processes
-//! unpack the same layer, the second copy is dropped. A killed process can leave a directory
-//! `.unpack-…`, `.ready-…` or `.trash-…`, or a layer that nothing needs; `system check` finds them.
+//! A layer is unpacked in a directory `.unpack-…`. The unpacking process locks this directory by
+//! flock(2). One syncfs(2) syncs all layers of an image. A layer is renamed into place under the
+//! lock of the images, when its image is committed or its build ends. So a layer in place is
+//! complete. If two processes unpack the same layer, the second copy is dropped. A killed process
+//! can leave a directory `.unpack-…`, `.ready-…` or `.trash-…`, or a layer that nothing needs;
+//! `system check` finds them.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
 //! next pull after a kill, uses the layer. After a reboot no pull uses the layer, because a part of
@@ -37,7 +38,7 @@ use crate::hex::random_name;
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;
 
-/// The name of the recipe in a layer's directory, from which the layer's tar is written again.
+/// The name of the recipe's file in a layer's directory.
 pub const RECIPE: &str = "recipe";
 const UNPACKING: &str = ".unpack-";
 const READY: &str = ".ready-";
@@ -187,7 +188,7 @@ impl Layers {
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 
-    /// Returns the layer, if a pull left it ready.
+    /// Returns the layer, if a pull has made it ready.
     pub fn ready(&self, diff_id: &Digest) -> Result<Option<Staged>> {
         let dir = self.ready_dir(diff_id);
         let lock = lock_dir(&dir, FlockOperation::NonBlockingLockShared)?;

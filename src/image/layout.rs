@@ -18,7 +18,7 @@ use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 use crate::reference::{self, Reference};
 
-/// The most images of one layout.
+/// The most entries of `index.json`.
 const MAX_IMAGES: usize = 1000;
 const FULL_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -161,7 +161,7 @@ fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Refere
             full => full.to_owned(),
         };
         let parsed = Reference::parse_new(&name);
-        // The annotation may hold anything (OCI image spec, annotations.md).
+        // Not every value of the annotation is an image's name (OCI image spec, annotations.md).
         Ok(parsed.map_err(|error| note(passed_over(&name, &error.to_string()))).ok())
     })
 }
@@ -176,7 +176,7 @@ mod tests {
     use super::super::testing::{Scratch, config, layer};
     use super::*;
 
-    /// Blobs, and the entries of an index that describe them.
+    /// The blobs of a layout.
     #[derive(Default)]
     struct Blobs(Vec<Vec<u8>>);
 
@@ -200,7 +200,7 @@ mod tests {
             self.add(manifest.as_bytes(), more)
         }
 
-        /// Adds the artifacts that cosign and buildx put beside images, and returns their entries.
+        /// Returns the entries of artifacts, such as cosign and buildx put beside images.
         fn artifacts(&mut self) -> [String; 3] {
             let config = self.add(b"{}", r#","mediaType":"application/vnd.oci.empty.v1+json""#);
             let empty = format!(r#"{{"config":{config},"layers":[]}}"#);
@@ -310,7 +310,7 @@ mod tests {
             assert_eq!(loaded.unwrap()[0].references, [], "{name}");
             assert!(notes.len() == 1 && notes[0].contains(&format!("'{name}'")), "{notes:?}");
         }
-        // A name that Docker accepts too, and a tag alone, which is not a name.
+        // The first text is a name for Docker too. A tag alone and an empty text are no names.
         for (name, references) in [("a--b/c:1.x", 1), ("v1.0", 0), ("", 0)] {
             let mut blobs = Blobs::default();
             let entry = blobs.image("s390x", &named(name));

@@ -35,7 +35,7 @@ use crate::store::make_dir;
 use crate::sys::beneath;
 use crate::sys::stdio::Waiting;
 
-/// The most members of an archive; an image has at most 500 layers, of three members each.
+/// The most members of an archive. An image has at most 500 layers (`MAX_LAYERS`).
 const MAX_MEMBERS: usize = 100_000;
 /// The most bytes of the names of all members and of link targets.
 const MAX_NAMES: usize = 16 << 20;
@@ -55,7 +55,7 @@ pub(super) enum Archive {
         file: File,
         members: HashMap<String, Member>,
     },
-    /// A layout in a directory.
+    /// A directory that has the members as files.
     Directory(OwnedFd),
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Section {
 }
 
 impl ImageStore {
-    /// Loads the images of an archive, or none if anything is wrong. If the user requested a
+    /// Loads the images of an archive, or none if the archive is faulty. If the user requested a
     /// platform, images for other platforms are skipped. `note` gets the warnings.
     pub fn load(
         &self,
@@ -162,7 +162,7 @@ impl ImageStore {
         if let Ok(file) = open(self.dir(), flags, Mode::from_raw_mode(0o600)) {
             return Ok(file.into());
         }
-        // The file system lacks O_TMPFILE: the file has a name for a moment.
+        // If the file system lacks O_TMPFILE, the file has a name for a moment.
         let path = self.dir().join(format!(".spool-{}", random_name()?));
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
@@ -205,7 +205,7 @@ impl Archive {
         let (mut members, mut bytes) = (HashMap::new(), 0);
         let mut position = start;
         loop {
-            // A new reader for each header, since the data in between is skipped and not read.
+            // Use a new reader for each header, because the data in between is not read.
             let section = Section { file: file.try_clone()?, offset: position, end };
             let mut reader = Reader::new(BufReader::with_capacity(8 * BLOCK, section));
             let Some(entry) = reader.next()? else { break };
@@ -255,8 +255,9 @@ impl Archive {
         let stated = Digest::parse_hex(leaf.strip_suffix(".json").unwrap_or(leaf));
         let digest = Digest::of(&config);
         if stated.is_some_and(|stated| stated != digest) {
-            // The name of a blob is its digest (image-layout.md). Any other name is free: an editor
-            // of archives may have kept the old name, and Docker does not compare it.
+            // The name of a blob is its digest (image-layout.md). Under another name this is only a
+            // warning: a program that changed the config may have kept the old name, and Docker
+            // does not compare the name with the digest.
             if name.starts_with("blobs/") {
                 fail!("the config {name} is corrupt: its digest is {digest}");
             }
@@ -303,8 +304,8 @@ impl Archive {
         }
     }
 
-    /// Like [`Archive::section`], but returns `None` if no member has that name. Links are
-    /// followed; in a directory a link must stay inside.
+    /// Like [`Archive::section`], but returns `None` if no member has that name. Follows links. In
+    /// a directory, `beneath::open` keeps the links inside.
     fn find(&self, name: &str) -> Result<Option<Section>> {
         let mut target = member_name(b"", name.as_bytes());
         let (file, members) = match self {
@@ -343,7 +344,7 @@ pub(super) fn passed_over(name: &str, reason: &str) -> String {
 }
 
 /// Returns a member's name as a path without `.` and `..`. The path can't lead out of the archive:
-/// in a tar it is only a key, and `beneath::open` resolves it in a directory.
+/// in a tar the path is only a key, and in a directory `beneath::open` resolves the path.
 fn member_name(above: &[u8], path: &[u8]) -> String {
     let whole = [String::from_utf8_lossy(above), String::from_utf8_lossy(path)].join("/");
     let mut components = Vec::new();

@@ -1,7 +1,8 @@
-//! Manifests and indexes of images: OCI image spec (manifest.md, image-index.md) and Docker's
-//! schema 2, which differ only in their media types. The documents come from a registry or an
-//! archive, so every list is bounded. The callers check digests, not this file. Schema 1 is
-//! refused. `choice` decides which entry of an index is taken.
+//! Parses manifests and indexes of images, and writes manifests. Two formats are known: that of the
+//! OCI image spec (manifest.md, image-index.md), and Docker's schema 2 with its own media types.
+//! The documents come from a registry or an archive, so every list is bounded. The callers check
+//! the digests of the documents. Schema 1 is refused. `choice` decides which entry of an index is
+//! taken.
 
 use miniserde::json::Value;
 
@@ -40,7 +41,7 @@ pub struct Descriptor {
     pub media_type: String,
     pub digest: Digest,
     pub size: u64,
-    /// The URLs of a foreign layer, which the registry itself does not have.
+    /// The URLs of a foreign layer. A pull uses them if no registry sends the layer.
     pub urls: Vec<String>,
 }
 
@@ -73,9 +74,9 @@ pub enum Document {
 }
 
 impl Document {
-    /// Parses a manifest or an index. `media_type` is what the registry states; the document's own
-    /// media type wins. Fails on a malformed document, on Docker's schema 1, on an unknown kind of
-    /// document, and on a manifest that is also an index.
+    /// Parses a manifest or an index. `media_type` is what a registry or a descriptor states. The
+    /// document's own media type wins. Fails on a malformed document, on Docker's schema 1, on an
+    /// unknown kind of document, and on a manifest that is also an index.
     pub fn parse(document: &str, media_type: &str, bytes: &[u8]) -> Result<Document> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -117,7 +118,8 @@ impl Manifest {
         std::iter::once(&self.config).chain(&self.layers).map(|blob| &blob.digest)
     }
 
-    /// Parses a stored manifest. Fails if the document is an index or an artifact.
+    /// Parses a stored manifest. Fails as [`Document::parse`] does, and if the document is an index
+    /// or an artifact.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Manifest> {
         match Document::parse(document, "", bytes)? {
             Document::Manifest(manifest) => Ok(manifest),
@@ -200,8 +202,8 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // The media type of an image's config is missing, OCI's, `octet-stream` (Docker's first
-    // versions) or Docker's own.
+    // An image's config has no media type, OCI's, Docker's, or `octet-stream` (from old versions of
+    // Docker).
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {

@@ -3,9 +3,9 @@
 //!
 //! Images come from an archive (`load`, `import`, the drop folder), a registry (`pull`), a
 //! container (`commit`) or a build. A layer from an archive or a registry is decompressed, hashed
-//! and unpacked in one pass. When everything is right, renames make the image visible: first the
-//! layers, then the config, then the name. The formats are those of the OCI image spec, and the
-//! docker-archive that `docker save` writes.
+//! and unpacked in one pass. After all checks, renames make the image visible: first the layers,
+//! then the manifest (if there is one) and the config, then the names. The formats are those of the
+//! OCI image spec, and the docker-archive that `docker save` writes.
 
 mod attributes;
 #[cfg(feature = "build")]

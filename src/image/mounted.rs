@@ -1,10 +1,10 @@
-//! Writes to a file of a container on which another file is mounted, such as /etc/hosts or a file
-//! given by `-v`.
+//! Opens a file of a container for writing if another file is mounted on it, such as /etc/hosts or
+//! a file given by `-v`.
 //!
 //! A copy normally replaces a file by removing its name. If a file is mounted there, unlink(2)
 //! would unmount it in the container, because the mount belongs to another namespace. The container
-//! would lose the mounted file, and every later change of it. So such a file is written in place,
-//! and keeps its owner and mode.
+//! would lose the mounted file, and would not see later changes of this file. So the mounted file
+//! is written in place, and keeps its owner and mode.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,8 +17,9 @@ use super::kernel_files::is_kernel_file;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
-/// Opens the file at `name` and truncates it, if the name is a mount point; otherwise returns
-/// `None`. Fails if the mounted object is not a regular file, or is a file of the kernel.
+/// If `name` is a mount point, opens the file there and truncates it. Otherwise, or if `name` does
+/// not exist, returns `None`. Fails if the mounted object is not a regular file, is a file of the
+/// kernel, or can't be opened.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
     let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = match openat(parent, name, handle, Mode::empty()) {
@@ -31,8 +32,8 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
     }
-    // A container that may mount could mount a kernel file there, and the host's root would write
-    // to it.
+    // A container that is allowed to mount could mount a kernel file there, and the host's root
+    // would write to that file.
     if is_kernel_file(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }

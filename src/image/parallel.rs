@@ -2,7 +2,7 @@
 //!
 //! Each layer keeps a core or a connection busy, so three at a time are faster than one. The
 //! results keep the list's order. After the first error no thread takes another layer. A single
-//! item starts no thread. If the kernel gives fewer threads, those do all the work.
+//! item starts no thread. If the kernel refuses a thread, the other threads do all the work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,9 +12,9 @@ use crate::error::Result;
 /// How many layers are transferred at the same time. Docker pulls as many.
 const THREADS: usize = 3;
 
-/// Calls `work` for each of `items`, for up to `THREADS` of them at the same time, and returns the
-/// results in the order of `items`. The first error sets the flag that the other calls may watch,
-/// and is returned.
+/// Calls `work` for each of `items`, for up to `THREADS` items at the same time. Returns the
+/// results in the order of `items`. After the first error, sets the flag that all calls get, calls
+/// `work` for no further item, and returns this error.
 pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
@@ -33,7 +33,7 @@ pub fn in_parallel<T: Sync, R: Send>(
                     done.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(result);
                 }
                 Err(error) => {
-                    // Keep the first error: it stopped the other calls, which fail because of it.
+                    // Keep the first error. The other calls may fail only because they are stopped.
                     failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     stop.store(true, Ordering::Relaxed);
                 }

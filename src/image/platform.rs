@@ -2,17 +2,18 @@
 //! the best image. Platforms are written `os/architecture[/variant]`, with Go's names (OCI image
 //! spec, image-index.md).
 //!
-//! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3
-//! runs v2 and v1. If an index has no fitting image of the machine's own architecture, an arm64
-//! machine takes one for 32-bit Arm, and an amd64 machine takes one for 386. These are the
-//! fallbacks of containerd's `platforms.Only`.
+//! A variant also runs all lower variants of its architecture: arm/v7 runs v6 and v5, amd64/v3 runs
+//! v2 and v1. If the user requested no platform, and an index has no fitting image of the machine's
+//! own architecture, an arm64 machine takes an image for 32-bit Arm, and an amd64 machine takes an
+//! image for 386. These are the fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
 
-/// An operating system, an architecture by Go's name, and its variant. An empty field is unknown.
+/// An operating system, an architecture by Go's name, and its variant. An empty field means
+/// "unknown".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platform {
     pub os: String,
@@ -59,8 +60,8 @@ impl Wanted {
         }
     }
 
-    /// Ranks the platform in an image's config. If the config states no architecture, as those of
-    /// some tools, the rank is the worst.
+    /// Ranks the platform in an image's config. If the config states no architecture, as the
+    /// configs of some tools, the rank is the worst.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
@@ -176,7 +177,8 @@ impl fmt::Display for Platform {
     }
 }
 
-/// Returns this machine's architecture by Go's name, as image configs state it.
+/// Returns this machine's architecture by Go's name, as image configs state it. Architectures other
+/// than x86 and Arm keep Rust's name.
 pub fn native_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -2,11 +2,11 @@
 //!
 //! The manifest and the config come first, because they name the layers. Then the missing layers, a
 //! few at a time, are downloaded, hashed, decompressed and unpacked in one pass. At last the commit
-//! makes the image and its name visible. A layer is accepted if its compressed bytes have the
-//! manifest's digest and its tar has the config's.
+//! makes the image and its names visible. A layer is accepted if its compressed bytes have the
+//! digest in the manifest, and its tar has the digest in the config.
 //!
-//! A pull that is killed or cut off leaves finished layers and parts of others; the next pull
-//! resumes there. Until the commit the name keeps the old image.
+//! A pull that is killed or cut off leaves finished layers and parts of others. The next pull uses
+//! the parts and, before a reboot, the layers. Until the commit, the name keeps the old image.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,14 +34,15 @@ use crate::reference::Reference;
 
 /// How many times a source may send wrong bytes for a blob before the next source is tried.
 const MAX_WRONG: usize = 2;
-/// The maximum number of tags of a repository that can be pulled as a whole.
+/// The maximum number of tags of a repository. A repository with more tags can't be pulled as a
+/// whole.
 const MAX_TAGS: usize = 10_000;
 /// The largest page of a list of tags, in bytes.
 const MAX_TAG_PAGE: u64 = 8 << 20;
 
 /// The settings of a pull.
 pub struct PullOptions {
-    /// The requested platform. `None` means this machine's.
+    /// The requested platform. `None` means this machine's platform.
     pub platform: Option<Platform>,
     pub access: Access,
 }
@@ -52,11 +53,11 @@ pub struct Pulled {
     pub id: ImageId,
     /// The digest of the document that the registry has under the name: a manifest or an index.
     pub digest: Digest,
-    /// Whether the name did not stand for this image before.
+    /// Whether the name meant another image, or no image, before the pull.
     pub newer: bool,
 }
 
-/// The image that a registry has under a name: its manifest, and the manifest's bytes.
+/// An image that a registry has under a name: its manifest, and the manifest's bytes.
 struct Found {
     /// The digest of the document under the name: the manifest, or the index that led to it.
     digest: Digest,
@@ -71,8 +72,8 @@ struct WantedLayer<'a> {
 }
 
 impl ImageStore {
-    /// Pulls the image that `reference` names. Fails if no source has the image, if it is not for
-    /// the requested platform, or if bytes with another digest arrive repeatedly.
+    /// Pulls the image that `reference` names. Fails for example if no source has the image, if the
+    /// image is not for the requested platform, or if bytes with another digest arrive repeatedly.
     pub fn pull(
         &self,
         reference: &Reference,
@@ -122,7 +123,8 @@ impl ImageStore {
     }
 
     /// Returns the names of all tags of the repository (OCI distribution spec, "Listing Tags").
-    /// Fails if there are more than `MAX_TAGS`.
+    /// Fails if the registry can't be reached or refuses, if its list is malformed, or if there are
+    /// more than `MAX_TAGS` tags.
     pub fn remote_tags(&self, reference: &Reference, access: &Access) -> Result<Vec<String>> {
         let scope = format!("repository:{}:pull", reference.path);
         let endpoint = registry::open(&reference.host, &reference.path, vec![scope], access)?;
@@ -145,7 +147,8 @@ impl ImageStore {
         Ok(tags)
     }
 
-    /// Returns the first source that has the image, with its manifest and config.
+    /// Returns the index of the first source that has the image, and the image's manifest and
+    /// config.
     fn look(
         &self,
         sources: &Sources<'_>,
@@ -302,7 +305,7 @@ impl ImageStore {
 enum LocalLayer {
     /// The layer is in the layer store.
     InPlace,
-    /// Another pull has unpacked the layer for its image.
+    /// Another pull, which runs or was interrupted, has unpacked and verified the layer.
     Ready(Staged),
 }
 
@@ -379,12 +382,12 @@ fn check_size(what: &str, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Returns a manifest's media type and bytes. If `asked` is a digest, fails unless the bytes match
-/// it.
+/// Returns a manifest's media type and bytes. `asked` is a tag or a digest. Fails if `asked` is a
+/// digest and the bytes have another one.
 fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<(String, Vec<u8>)> {
     let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
-    // Send one line for each kind: old registries compare the whole line with the kind that they
-    // have.
+    // Send one Accept header for each media type: old registries compare the whole header with the
+    // media type of the manifest that they have.
     let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
     let headers = kinds.map(|kind| ("Accept", kind.to_owned()));
     let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);

@@ -2,9 +2,9 @@
 //!
 //! Layers are stored unpacked. A push makes their tars again, bit for bit, and compresses them
 //! while it sends them; nothing is stored in between. If a tar can't be made again, another tar and
-//! a changed config are sent. Before a layer is sent, the push asks whether the registry has a blob
-//! that the layer was downloaded or pushed as, or can mount this blob from another repository. The
-//! manifest goes last, so that no reader finds a name whose parts are missing.
+//! a changed config are sent. The stored manifests name the layer's blobs of earlier pulls and
+//! pushes. If the registry has one of these blobs, or can mount one from another repository, the
+//! layer is not sent. The manifest goes last, so that no reader finds a name with missing parts.
 //!
 //! If a registry refuses a body in chunks, the layer is compressed twice: to learn its length, and
 //! to send it. If the registry refuses OCI's manifest, Docker's is sent.
@@ -32,20 +32,20 @@ use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Error, Result, fail};
 use crate::reference::Reference;
 
-/// The most compressed pieces between the compressor and the connection.
+/// The maximum number of compressed pieces in the channel from the compressor to the connection.
 const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
-/// The longest answer to an upload, in bytes.
+/// The longest answer to a sent manifest or a cancelled upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// The most blobs that are looked for in the registry before a layer is sent. `MAX_SOURCES` limits
-/// the repositories to mount these blobs from.
+/// The maximum number of blobs that are looked for in the registry before a layer is sent.
+/// `MAX_SOURCES` limits the repositories to mount these blobs from.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
 /// A layer that the registry must get.
 struct Outgoing {
     tar: LayerTar,
-    /// The blobs that the layer was downloaded or pushed as.
+    /// The layer's blobs of earlier pulls and pushes.
     known: Vec<Descriptor>,
 }
 
@@ -117,7 +117,7 @@ impl ImageStore {
     }
 
     /// Returns the manifest to send, with its media type. If the stored manifest of the image
-    /// describes the same blobs, that manifest is sent, so that the digest stays.
+    /// describes the same blobs, returns that manifest, so that its digest stays the same.
     fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
         if let Some(kept) = self.manifest(id)?
             && let Ok(parsed) = Manifest::parse("manifest", &kept)
@@ -128,7 +128,7 @@ impl ImageStore {
         Ok((OCI_MANIFEST.to_owned(), manifest.to_json().into_bytes()))
     }
 
-    /// Finds the blobs that the layers were downloaded or pushed as, and other repositories of this
+    /// Finds the layers' blobs in the manifests of all images, and other repositories of this
     /// registry that may have these blobs.
     fn look_for_blobs(
         &self,
@@ -141,7 +141,7 @@ impl ImageStore {
         for id in self.ids()? {
             let Some(manifest) = self.manifest(&id)? else { continue };
             let Some(config) = self.config_bytes(&id)? else { continue };
-            // Skip an image whose documents can't be read. Its blobs could only save work.
+            // Skip an image whose documents can't be parsed. Its blobs could only save work.
             let (Ok(manifest), Ok(config)) =
                 (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
             else {
@@ -190,9 +190,9 @@ impl Target<'_> {
         Ok(Descriptor::new(OCI_GZIP_LAYER, digest, size))
     }
 
-    /// Gives the image its name in the registry, by the manifest `first` (media type and bytes). If
-    /// the registry does not know the media type, sends Docker's manifest. Returns the bytes that
-    /// the registry accepted.
+    /// Sends the manifest `first` (media type and bytes) under the tag. If the registry seems not
+    /// to know the media type, sends Docker's manifest. Returns the bytes that the registry
+    /// accepted.
     fn push_manifest(
         &self,
         tag: &str,
@@ -217,7 +217,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the registry says that it has a blob. The refusals 403 and 405 count as no.
+    /// Whether the registry says that it has a blob. The statuses 403, 404 and 405 count as no.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -241,8 +241,8 @@ impl Target<'_> {
         let (is_mounted, upload) = (answer.head.status == 201, self.location(&answer));
         self.endpoint.recycle(answer);
         if !is_mounted && let Ok(upload) = upload {
-            // The registry started an upload instead. Abandon the upload, and ignore an error:
-            // registries drop such uploads.
+            // The registry started an upload instead. Cancel the upload, and ignore an error:
+            // registries drop unfinished uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
         Ok(is_mounted)
@@ -352,7 +352,7 @@ fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(
     let failed = sender.clone();
     let written = write_compressed(tar, &mut Sending { sender, piece: Vec::with_capacity(PIECE) });
     if let Err(error) = &written {
-        // Send the error: otherwise the other side would take the cut for the end.
+        // Send the error. Otherwise the receiver would take the closed channel for the layer's end.
         let _ = failed.send(Err(io::Error::other(error.to_string())));
     }
     written
@@ -403,7 +403,7 @@ struct Pieces<'a> {
 impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.used == self.piece.len() {
-            // The other side has sent everything and is gone.
+            // The channel is closed after the compressor has sent everything.
             let Ok(piece) = self.receiver.recv() else { return Ok(0) };
             (self.piece, self.used) = (piece?, 0);
             self.total += self.piece.len() as u64;

@@ -1,14 +1,14 @@
 //! Writes a layer's tar again from the layer's files, bit for bit.
 //!
 //! `save` and `push` must produce the tar whose digest is in the image's config, but layers are
-//! stored unpacked. So while a layer is unpacked, its recipe records the bytes of the tar that
-//! don't become file contents (headers, padding, whiteouts, the end), and which file's bytes come
-//! in between. Docker's name for a recipe is tar-split. Compressed, a recipe takes some 40 bytes
-//! for each entry, 0.3 % of a distribution's base image.
+//! stored unpacked. So while a layer is unpacked, its recipe records the literal bytes, which don't
+//! become file contents (headers, padding, whiteouts, the end), and which file's bytes come in
+//! between. Docker's name for a recipe is tar-split. Compressed, a recipe takes some 40 bytes for
+//! each entry, 0.3 % of a distribution's base image.
 //!
 //! If an archive names a file twice, only the last file's bytes are kept. Such an archive has no
-//! recipe, and neither has an archive of more than `MAX_LITERAL` literal bytes. For these
-//! [`super::layer_tar`] makes a new tar.
+//! recipe. An archive with more than `MAX_LITERAL` literal bytes has no recipe either. For these
+//! archives [`super::layer_tar`] makes a new tar.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -26,7 +26,7 @@ use crate::error::{Context, Result, fail, shortened};
 
 /// Literal bytes are written out in pieces of about this size.
 const PIECE: usize = 64 << 10;
-/// The most literal bytes; an archive with more has no recipe.
+/// The maximum number of literal bytes. An archive with more has no recipe.
 const MAX_LITERAL: u64 = 4 << 30;
 const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
@@ -181,7 +181,8 @@ impl Read for Recorder<'_> {
 }
 
 /// Writes the tar of `recipe`, with the contents of files from below `fs`. Fails if the recipe is
-/// damaged, or if a file is gone or shorter than it was.
+/// damaged or can't be read, if a file can't be read or is shorter than it was, or if `output`
+/// fails.
 pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
     let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
     let (mut buffer, mut directories) = (vec![0; COPY_BUFFER], Directories::new(fs));

@@ -1,9 +1,10 @@
 //! Removes images: names first, then the config and the manifest, then the layers that no other
 //! image, build or cache entry needs.
 //!
-//! The config is locked exclusively during the decision, so that no command makes a container of
-//! the image at that time. A kill between two steps leaves an image without a name, which can still
-//! be removed by its id, or a manifest or layers without an image, which `system check` finds.
+//! The config is locked exclusively during the removal, so that no command makes a container of the
+//! image at that time. A kill between two steps leaves an image without some or all of its names,
+//! or a manifest or layers without an image. The image can still be removed by its id, and
+//! `system check` finds the manifest and the layers.
 
 use rustix::fs::FlockOperation;
 
@@ -14,7 +15,7 @@ use crate::image_name::ImageName;
 use crate::reference::Reference;
 use crate::store::remove_file;
 
-/// The names, the image and the layers that a removal took.
+/// The names, the image and the layers that were removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub untagged: Vec<Reference>,
@@ -24,9 +25,9 @@ pub struct Removed {
 
 impl ImageStore {
     /// Removes a name of an image. If `name` is the last name or an id, removes the image and all
-    /// its names. To remove an image with several tags by its id, `force` is needed. To remove an
-    /// image that containers use (`users`), `force` is needed too, and only its names are removed.
-    /// Fails if there is no such image.
+    /// its names. `users` returns the containers that use an image. To remove an image with several
+    /// tags by its id, `force` is needed. To remove an image that containers use, `force` is needed
+    /// too, and only its names are removed. Fails if there is no such image.
     pub fn remove(
         &self,
         name: &ImageName,
@@ -78,10 +79,10 @@ impl ImageStore {
 }
 
 /// Returns the names to remove when an image is removed by the name `asked`, or `None` if the image
-/// does not have that name. The last tag of a repository takes the digests of that repository with
-/// it.
+/// does not have that name. With the last tag of a repository, the names by digest of that
+/// repository are removed too.
 fn names_to_remove(mut asked: Reference, names: &[Reference]) -> Option<Vec<Reference>> {
-    // A name by digest identifies the image, so its tag isn't stored.
+    // A name with a digest is stored without its tag, because the digest identifies the image.
     asked.tag = asked.tag.filter(|_| asked.digest.is_none());
     let mut untagged = vec![names.iter().find(|name| **name == asked)?.clone()];
     let mut others = names.iter().filter(|name| name.is_of(&asked) && **name != untagged[0]);

@@ -1,10 +1,10 @@
 //! `save`: writes images to an archive that other tools read.
 //!
-//! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
-//! layers, configs and manifests under `blobs/sha256/`, and an `index.json` that lists the
-//! manifests. A docker-archive also has a `manifest.json` for older versions of Docker and for
-//! other tools. Docker has written this form since version 25. The same images, names and
-//! annotations always give the same bytes.
+//! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md):
+//! uncompressed layers, configs and manifests under `blobs/sha256/`, and an `index.json` that lists
+//! the manifests. A docker-archive also has a `manifest.json` for older versions of Docker and for
+//! other tools. Docker has written this form since version 25. The same images, names, annotations
+//! and format give the same bytes.
 
 use std::io::{self, Write};
 
@@ -42,7 +42,8 @@ struct Saved {
 impl ImageStore {
     /// Writes the named images. The name of a repository without a tag means all its tags. An image
     /// that is given by its id or digest is written without a name. Each manifest gets the
-    /// annotations. Fails if a name has no image.
+    /// annotations. Fails if a name has no image, if a layer can't be read, or if `output` can't be
+    /// written.
     pub fn save(
         &self,
         names: &[ImageName],
@@ -98,7 +99,7 @@ impl ImageStore {
         }
     }
 
-    /// Returns all local tags of a repository.
+    /// Returns all local tags of a repository, with their images.
     pub fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let all = self.references()?.into_iter();
         let of = all.filter(|(name, _)| name.is_of(repository) && name.digest.is_none());
@@ -249,8 +250,8 @@ fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
     ])
 }
 
-/// Adds the image's name to a manifest's descriptor, in the annotations of containerd and of the
-/// OCI spec.
+/// Adds two annotations to a manifest's descriptor: the image's full name as containerd defines it,
+/// and the image's tag as the OCI spec defines it.
 fn named(descriptor: &Value, name: &Reference) -> Value {
     let annotations = object([
         ("io.containerd.image.name", text(&name.to_string())),

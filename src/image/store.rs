@@ -31,16 +31,16 @@ use crate::time::Instant;
 ///
 /// ```text
 /// images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
-/// images/refs/<name>/@sha256+<hex>       the same for a RepoDigest: that of a manifest or index
+/// images/refs/<name>/@sha256+<hex>       the same for a name by the digest of a manifest or index
 /// images/blobs/sha256/<hex>              image configs, by digest
-/// images/manifests/<hex>                 the manifest by which a registry has the image <hex>
+/// images/manifests/<hex>                 the manifest that a registry has for the image <hex>
 /// images/partial/<hex>                   the received part of a blob that is being downloaded
 /// images/drop/NAME.tar                   the root file system of the image NAME:latest
 /// images/.lock                           held while an image is added or removed
 /// ```
 ///
-/// A manifest lists the compressed blobs that the layers were downloaded or pushed as. The manifest
-/// is kept only for later pushes.
+/// A manifest lists the blobs of the layers, as the registry stores them. The manifest is kept only
+/// for later pushes.
 pub struct ImageStore {
     dir: PathBuf,
     pub(super) layers: Layers,
@@ -49,7 +49,7 @@ pub struct ImageStore {
     pub(super) cache: PathBuf,
 }
 
-/// An image, ready to run from.
+/// An image, with the directories from which a container can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     pub id: ImageId,
@@ -63,24 +63,24 @@ pub struct ImageHold {
     _config: File,
 }
 
-/// A line of `images`.
+/// A line in the output of the command `images`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedImage {
     /// The name as users type it; `None` for an image without a name.
     pub repository: Option<String>,
     pub tag: Option<String>,
-    /// The digest of the manifest or index by which the repository has the image, if it is known.
+    /// The digest of the manifest or index that the repository has for the image, if it is known.
     pub digest: Option<Digest>,
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
     /// The size of all layers in bytes, unpacked.
     pub size: u64,
-    /// Whether a failed build left the image for inspection.
+    /// Whether the image has no name, and the last failed build left the image for inspection.
     pub hidden: bool,
 }
 
-/// All images with their layers, and all layers with their sizes in bytes.
+/// The readable images with their layers, and all layers with their sizes in bytes.
 pub struct Usage {
     pub images: Vec<(ImageId, Vec<Digest>)>,
     pub layers: Vec<(Digest, u64)>,
@@ -93,16 +93,16 @@ impl Usage {
     }
 }
 
-/// How often a load or a pull tries to commit, because another command may remove layers at the
-/// same time.
+/// How often a load or a pull tries to commit. A try fails if another command has removed a layer
+/// that the image needs.
 pub(super) const MAX_COMMITS: usize = 5;
 
 /// The result of a commit.
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {
     All,
-    /// Nothing was committed, because another command has removed these layers since the start. A
-    /// load or a pull stages these layers and tries again. Other commands fail.
+    /// Nothing was committed, because another command has removed these layers. A load or a pull
+    /// stages the layers again and tries again. Other commands fail.
     Missing(Vec<Digest>),
 }
 
@@ -126,9 +126,10 @@ impl ImageStore {
         }
     }
 
-    /// Returns the image that `name` stands for: by a name in the drop folder or among the
-    /// references, by a full id with or without `sha256:`, or by the first digits of an id. Returns
-    /// `None` if there is no such image. Fails if the digits are ambiguous or the image is damaged.
+    /// Returns the image that `name` stands for. `name` can be the name of an image, also of one in
+    /// the drop folder, a full id with or without `sha256:`, or the first digits of an id. Returns
+    /// `None` if there is no such image. Fails if the digits are ambiguous, if the import from the
+    /// drop folder fails, or if the file of the name or the image's config is damaged.
     pub fn resolve(&self, name: &ImageName) -> Result<Option<Image>> {
         match self.find(name)? {
             Some(id) => self.get(&id).map(Some),
@@ -201,20 +202,21 @@ impl ImageStore {
         self.read_config_by(id, ImageConfig::parse)
     }
 
-    /// Returns the layers of an image, without reading another field of its config. Returns `None`
+    /// Returns the layers of an image. Parses no other field of the image's config. Returns `None`
     /// if the image is gone.
     pub(super) fn layers_of(&self, id: &ImageId) -> Result<Option<Vec<Digest>>> {
         self.read_config_by(id, layers_of)
     }
 
-    /// Returns how the image was made, for `inspect`.
+    /// Returns how the image was made, for `inspect`. If the config can't be read, all fields are
+    /// empty.
     pub fn provenance(&self, id: &ImageId) -> Provenance {
-        // A field of the wrong type does not matter, because nothing else reads these fields.
+        // An error does not matter, because `inspect` only shows these fields.
         self.read_config_by(id, provenance_of).ok().flatten().unwrap_or_default()
     }
 
-    /// Returns the time in nanoseconds since 1970 at which the image got the last of its names; 0
-    /// if it has none.
+    /// Returns the time at which the image last got a name, in nanoseconds since 1970. Returns 0 if
+    /// the image has no name.
     pub fn last_tagged(&self, id: &ImageId) -> Result<i64> {
         let references = self.references()?.into_iter().filter(|(_, named)| named == id);
         let time = |(name, _): (Reference, _)| {
@@ -238,8 +240,8 @@ impl ImageStore {
         parse(&document, &bytes).map(Some)
     }
 
-    /// Keeps the image from being removed until the guard is dropped. A `create` holds the image
-    /// from its choice until the container's record names it. Fails if the image is gone.
+    /// Keeps the image from being removed until the guard is dropped. A `create` holds its image
+    /// until the container's record names the image. Fails if the image is gone.
     pub fn hold(&self, id: &ImageId) -> Result<ImageHold> {
         match self.lock_config(id, FlockOperation::LockShared)? {
             Some(config) => Ok(ImageHold { _config: config }),
@@ -286,8 +288,8 @@ impl ImageStore {
         Ok(Usage { images, layers: layers.map(sized).collect() })
     }
 
-    /// Returns the steps of an image, oldest first, each with the size of its layer in bytes, or 0
-    /// if it has none. If the config lacks a step for a layer, an empty step is added.
+    /// Returns the steps of an image, oldest first, each with the size of its layer in bytes. The
+    /// size is 0 if the step has no layer. For each layer without a step, adds an empty step.
     pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
         let mut layers = config.diff_ids.iter();
         let mut steps = Vec::new();
@@ -302,8 +304,9 @@ impl ImageStore {
         Ok(steps)
     }
 
-    /// Returns the images that were made of the image with the config `base`: their layers and
-    /// their history begin with those of `base` and go on. Images that can't be read are left out.
+    /// Returns the images that were made from the image with the config `base`: their layers and
+    /// their history begin with those of `base`, and at least one of the two is longer. Images that
+    /// can't be read are left out.
     pub fn descendants(&self, base: &ImageConfig) -> Result<Vec<ImageId>> {
         let length = |config: &ImageConfig| config.diff_ids.len() + config.history.len();
         let mut ids = self.ids()?;
@@ -423,9 +426,9 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible. If a layer is missing, writes nothing. A kill during the commit
-    /// may leave layers or manifests without an image. A kill or an error may leave images without
-    /// some of their names.
+    /// Makes new images visible. If a layer is missing, writes nothing. A kill or an error during
+    /// the commit may leave layers or manifests without an image, or images without some of their
+    /// names.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -474,8 +477,8 @@ impl ImageStore {
     }
 
     /// Removes the layers of `diff_ids`, except those that an image, an entry of the build cache or
-    /// a build uses. Returns the removed layers. `lock` is the lock of the images, which is
-    /// released before the layers' files are removed, because that may take long. If an image can't
+    /// a build uses. Returns the removed layers. `lock` is the lock of the images. It is released
+    /// before the layers' files are removed, because their removal may take long. If an image can't
     /// be read, all layers stay, because that image might need them; `system check` finds the
     /// layers later.
     pub(super) fn remove_unowned(&self, lock: Lock, diff_ids: &[Digest]) -> Result<Vec<Digest>> {
@@ -522,7 +525,8 @@ impl ImageStore {
         Lock::wait(&self.dir.join(".lock"), LockMode::Exclusive)
     }
 
-    /// Writes a config. An intact config that exists stays as it is, because locks are on its file.
+    /// Writes a config. If the file exists and is intact, the file stays, because other processes
+    /// may hold locks on it.
     fn write_blob(&self, bytes: &[u8]) -> Result<()> {
         let path = self.blob(&Digest::of(bytes));
         if store::read(&path)?.as_deref() == Some(bytes) {
@@ -532,13 +536,13 @@ impl ImageStore {
         store::replace(&path, bytes, Durability::Synced)
     }
 
-    /// Returns the manifest by which a registry has the image: digests and sizes of its compressed
-    /// layers.
+    /// Returns the manifest that a registry has for the image, with the digests and sizes of the
+    /// compressed layers. Returns `None` if no manifest is stored.
     pub fn manifest(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
         store::read(&self.manifest_path(id))
     }
 
-    /// Records the manifest by which a registry has the image, and gives the image the name `name`.
+    /// Records the manifest that a registry has for the image, and gives the image the name `name`.
     /// Does nothing if the image is gone.
     pub(super) fn remember(&self, id: &ImageId, name: &Reference, manifest: &[u8]) -> Result<()> {
         let _lock = self.lock()?;
@@ -571,7 +575,7 @@ impl ImageStore {
         let path = self.reference_path(reference);
         if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
             // Set the file's time, which is when the name was last given. If this fails, `named_at`
-            // only returns an older time.
+            // and `last_tagged` only return an older time.
             let _ = fs::File::options()
                 .write(true)
                 .open(&path)
@@ -605,8 +609,8 @@ impl ImageStore {
     }
 
     /// Returns the path of a name's file, such as `refs/docker.io+library+alpine/latest`. A parsed
-    /// name has no `+`, and no component of it starts with a dot. A name by digest is `@sha256+…`,
-    /// which no tag can be.
+    /// name has no `+`, and no component of it starts with a dot. The file of a name by digest is
+    /// `@sha256+…`, which is not a valid tag.
     pub fn reference_path(&self, reference: &Reference) -> PathBuf {
         let name = reference.name().replace('/', "+");
         let leaf = match (&reference.digest, &reference.tag) {

@@ -1,10 +1,10 @@
 //! Decompresses a layer or an archive on a thread of its own, while the caller's thread hashes and
 //! unpacks it.
 //!
-//! Buffers go through a bounded channel and come back through another, so memory is bounded and no
-//! piece needs an allocation. Measured on two cores, the unpacking then takes no additional time,
-//! because the decompression takes longer. A decoder that panics on bad data causes an error like
-//! any other.
+//! Full buffers go through a bounded channel, and come back empty through another. So memory is
+//! bounded, and the buffers are reused. Measured on two cores, the unpacking then takes no
+//! additional time, because the decompression takes longer. If a decoder panics on bad data, the
+//! caller gets an error.
 
 use std::io::{self, BufRead, Error, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -17,7 +17,8 @@ use crate::error::{Context, Result};
 use crate::meter;
 use crate::sys::contained;
 
-/// The bytes of a buffer: so few that they are still in the cache when the other core reads them.
+/// The size of a buffer, in bytes. It is so small that the data is still in the cache when the
+/// other core reads the data.
 const BUFFER: usize = 128 << 10;
 const BUFFERS: usize = 8;
 
@@ -32,8 +33,9 @@ pub struct Plain {
     hasher: Sha256,
 }
 
-/// Runs `consume` on the decompressed bytes of `input`, which may also be plain. Fails if the input
-/// is corrupt, or if its compression is not supported.
+/// Runs `consume` on the decompressed bytes of `input`, and returns the result of `consume`. The
+/// input may also be plain. If the input is corrupt or its compression is not supported, the reads
+/// of `consume` fail. Fails if the thread can't be created.
 pub fn with_plain<T>(
     input: &mut (dyn Read + Send),
     consume: impl FnOnce(&mut Plain) -> Result<T>,
@@ -41,7 +43,7 @@ pub fn with_plain<T>(
     let (full_sender, full) = sync_channel(BUFFERS);
     let (empty, empty_receiver) = channel();
     for _ in 0..BUFFERS {
-        // This can't fail: the receiver lives in this function.
+        // This can't fail, because this function still has the receiver.
         let _ = empty.send(Vec::with_capacity(BUFFER));
     }
     let failed = full_sender.clone();
@@ -59,8 +61,8 @@ pub fn with_plain<T>(
     result.context(|| "start a thread")?
 }
 
-/// Sends all decompressed bytes of `input`, then an empty piece or the error. Ends without a
-/// message if the receiver is gone.
+/// Sends the decompressed bytes of `input`, then an empty piece or an error. Ends without a message
+/// if the receiver is gone.
 fn inflate(
     input: &mut (dyn Read + Send),
     full: SyncSender<io::Result<Vec<u8>>>,
@@ -97,7 +99,8 @@ impl Plain {
 impl BufRead for Plain {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.current.len() && !self.ended {
-            // If the other thread has ended, this fails, and `recv` reports how the thread ended.
+            // This fails if the other thread has ended. `recv` then returns the last pieces, or the
+            // error with which the thread ended.
             let _ = self.empty.send(std::mem::take(&mut self.current));
             let next = self.full.recv();
             let next = next.map_err(|_| Error::from(ErrorKind::BrokenPipe)).and_then(|next| next);

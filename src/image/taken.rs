@@ -1,11 +1,11 @@
-//! Makes a layer of an overlay's upper directory without copying it.
+//! Turns an overlay's upper directory into a layer without copying the files.
 //!
-//! The directory becomes the layer by a rename; no file is written again. One pass over the
-//! directory produces the tar that the layer would have, without storing it. The pass hashes the
-//! tar, records its recipe, and makes the directory equal to the tar: files that the tar leaves out
-//! are removed, and a file whose time differs in seconds gets the time that the tar has. Marks that
-//! overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read
-//! them in a lower directory, and no program of a build step may set one.
+//! `Layers::take` renames the directory to the layer's directory; no file is written again. Then
+//! one pass over the directory produces the layer's tar, without storing the tar. The pass hashes
+//! the tar, records its recipe, and makes the directory equal to the tar: it removes files that the
+//! tar leaves out, and if a file's time differs in seconds, sets the time that the tar has. Marks
+//! that overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay: overlayfs does not
+//! read them in a lower directory, and no program of a build step may set one.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -41,7 +41,8 @@ struct Recorded {
     size: u64,
 }
 
-/// Makes the upper directory `root` a layer, and writes the layer's recipe to the file `recipe`.
+/// Makes the files of the upper directory `root` equal to the layer's tar, and writes the tar's
+/// recipe to the file `recipe`. Leaves out and removes the paths that `skip` names.
 pub fn take(
     root: BorrowedFd<'_>,
     recipe: File,

@@ -1,6 +1,6 @@
-//! A temporary image store for unit tests, and small archives to fill it with. Each test has its
-//! own directory, so tests run in parallel. The directory is removed when the value is dropped.
-//! Layers are plain tars written by `tar::testing`.
+//! A temporary image store for unit tests, and small archives to fill the store with. Each test has
+//! its own directory, so tests can run in parallel. The directory is removed when its `Scratch` is
+//! dropped. Layers are plain tars that `tar::testing` writes.
 
 use std::fs;
 use std::io::Write;
@@ -45,8 +45,9 @@ impl Scratch {
         path
     }
 
-    /// Returns the names in `layers/` and `images/`, without those of the store's own directories
-    /// and lock, to check that nothing is left.
+    /// Returns the names in `layers/`, in `images/` and in the store's directories below `images/`.
+    /// The names of these directories and of the lock are left out. Tests use this to check that
+    /// nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
         let ours = [".lock", "refs", "blobs", "manifests", "partial"];

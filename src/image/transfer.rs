@@ -8,12 +8,12 @@ use crate::reference::Reference;
 /// The progress of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The transfer has not started, or another process downloads the layer.
+    /// The download has not started, or another process downloads the layer.
     Waiting,
     /// A pull found the layer in the local store, or a push found it in the registry.
     Exists,
-    /// `bytes` were transferred so far. `of` is the size of the blob in a pull, and that of the
-    /// uncompressed tar in a push.
+    /// `bytes` were transferred so far. In a pull, `of` is the size of the blob. In a push, `bytes`
+    /// counts compressed bytes, but `of` is the size of the uncompressed tar.
     Moved {
         bytes: u64,
         of: u64,
@@ -32,8 +32,8 @@ pub enum Event {
     Layer(Digest, Step),
     /// The pull of one reference starts.
     Pulling(Reference),
-    /// The pull of one reference ended. `digest` is that of the manifest or index under the name;
-    /// `is_newer` says whether the name did not stand for the image before.
+    /// The pull of one reference ended. `digest` is that of the manifest or index under the name.
+    /// `is_newer` is false if the name stood for the same image before the pull.
     PulledImage {
         digest: Digest,
         is_newer: bool,

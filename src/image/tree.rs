@@ -1,12 +1,12 @@
 //! Writes a tree of files as a tar, such as a container's changes for `commit`, a whole root for
 //! `export`, or the files of `cp`.
 //!
-//! Names are in the order of their bytes, so that the same tree gives the same archive. Every
-//! directory is opened from the one above by descriptor and no link is followed: a container that
+//! The names in a directory are in byte order, so that the same tree gives the same archive.
+//! Directories are opened relative to open directories, and no link is followed: a container that
 //! renames and links during the walk can spoil its own archive, but can't lead the walk outside. If
-//! a file has several names, the first carries the data and the others are hard links to it.
-//! Sockets are left out, because a tar can't hold them. A directory can have any size, and a tree
-//! any depth at which its paths have at most `tar::MAX_PATH` bytes.
+//! a file has several names, the first name gets the data, and the others become hard links to it.
+//! A tree's sockets are left out, because a tar can't hold them. A directory can have any size. A
+//! tree can have any depth, as long as its paths have at most `tar::MAX_PATH` bytes.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -46,10 +46,10 @@ const MAX_XATTR: usize = 64 << 10;
 /// How overlayfs's marks in the tree appear in the archive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A plain tree.
+    /// A tree without marks: a device 0:0 stays a device.
     Plain,
-    /// An overlay's upper or lower directory: whiteouts and opaque directories become the layer
-    /// format's `.wh.NAME` and `.wh..wh..opq`.
+    /// An overlay's upper or lower directory: whiteouts become the layer format's `.wh.NAME`, and
+    /// opaque directories get its `.wh..wh..opq`.
     Layer,
 }
 
@@ -58,8 +58,8 @@ pub enum Form {
 pub enum Top {
     /// Always, because the directory's mode, owner and time are part of the tree.
     Always,
-    /// Only if the directory does not belong to root, or if its mode is not 0755. The unpacker
-    /// gives root and 0755 to a directory without an entry.
+    /// Only if the directory does not belong to root, or if its mode is not 0755. A directory
+    /// without an entry is unpacked with owner root and mode 0755.
     Unusual,
 }
 
@@ -75,25 +75,26 @@ pub struct Overrides {
     pub time: Option<i64>,
 }
 
-/// Whether to leave the file or tree with that path out of the archive.
+/// Returns whether the archive leaves out the file or tree with the given path.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
 /// An observer of the files that are written to an archive. Whiteouts, opaque marks and the entry
-/// `./` are not reported.
+/// of the tree's own directory are not reported.
 pub trait Watch {
     /// An entry for `name` in `parent` comes next. The file has the attributes `stat`.
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
     -> Result<()>;
     /// The archive gets no entry for `name` in `parent`.
     fn skipped(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()>;
-    /// A file of `size` bytes, including its holes, comes next.
+    /// The data of a file of `size` bytes, including its holes, come next. Not called for the files
+    /// of `unsized_contents`, such as empty files.
     fn file(&self, size: u64);
-    /// The next bytes of the archive are those of the file `path` from `offset` on.
+    /// The next `length` bytes of the archive are those of the file `path` from `offset` on.
     fn contents(&self, path: &[u8], offset: u64, length: u64);
 }
 
-/// A second archive of a tree, of which only the digest is computed. Trees that differ only in
-/// times have the same digest. With an `owner`, trees that differ only in owners do too.
+/// A second archive of a tree, of which only the digest is computed. Times do not change the
+/// digest. Owners change the digest only if `owner` is `None`.
 #[cfg(feature = "build")]
 pub struct ContentArchive<'a> {
     writer: Writer<&'a mut dyn Write>,
@@ -151,7 +152,8 @@ pub struct TreeWriter<'a, W> {
     content: Option<ContentArchive<'a>>,
     links: Links,
     buffer: Vec<u8>,
-    /// The file system of the directory that was entered last. It is not one of the kernel's own.
+    /// The device number of the directory that was entered last. The walk never enters a directory
+    /// of the kernel's own file systems.
     device: Option<u64>,
 }
 
@@ -180,7 +182,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// Ends the second archive. The first one is ended by its writer.
+    /// Ends the second archive. The caller ends the first archive by `Writer::finish`.
     #[cfg(feature = "build")]
     pub fn finish_content(self) -> Result<()> {
         self.content.map_or(Ok(()), |content| content.writer.finish().map(drop))
@@ -209,19 +211,19 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// Leaves out the entries that `skip` names.
+    /// Leaves out the files and trees for which `skip` returns true.
     pub fn skipping(mut self, skip: Skip<'a>) -> TreeWriter<'a, W> {
         self.skip = skip;
         self
     }
 
-    /// Replaces the owners by the ids that they have inside the tree's user namespace.
+    /// Replaces the owners' host IDs by their IDs inside the tree's user namespace.
     pub fn mapped(mut self, ids: Option<IdMap>) -> TreeWriter<'a, W> {
         self.ids = ids;
         self
     }
 
-    /// Gives these attributes to all entries.
+    /// Applies `overrides` to all entries except whiteouts and opaque marks.
     pub fn overriding(mut self, overrides: Overrides) -> TreeWriter<'a, W> {
         self.overrides = overrides;
         self
@@ -260,8 +262,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 self.below(directory, &mut path)
             }
             FileType::RegularFile => {
-                // The magic link of a handle leads to exactly that inode. Open without blocking,
-                // because a file of /proc may wait for an event.
+                // A handle's magic link in /proc/self/fd leads to exactly the handle's inode. Open
+                // without blocking, because a file of /proc may wait for an event.
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
                 let file = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error)?;
@@ -277,7 +279,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     /// Writes the contents of the directory `top`, whose path is `path`.
     fn below(&mut self, top: OwnedFd, path: &mut Vec<u8>) -> Result<()> {
         let (mut descent, mut names) = (Descent::new(top), Names::default());
-        // The lengths of the paths of the current directory and of those above it.
+        // The lengths of the paths of the current directory and of its parents.
         let mut lengths = vec![path.len()];
         names.enter();
         while let Some(&length) = lengths.last() {
@@ -310,8 +312,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(())
     }
 
-    /// Whether the directory's contents belong to the archive. Those of the kernel's own file
-    /// systems do not.
+    /// Whether the directory's contents belong to the archive. The contents of the kernel's own
+    /// file systems do not.
     fn goes_into(&mut self, directory: BorrowedFd<'_>) -> Result<bool> {
         let device = fstat(directory)?.st_dev;
         if self.device != Some(device) {
@@ -323,9 +325,9 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(true)
     }
 
-    /// Writes one entry. If the entry is a directory, returns that directory, whose contents come
-    /// next. A directory that the kernel generates stays empty in the archive, and `None` is
-    /// returned.
+    /// Writes one entry, or nothing for a socket or a file that `skip` leaves out. If the entry is
+    /// a directory, returns this directory, whose contents come next. For a directory that the
+    /// kernel generates, returns `None`: the directory is empty in the archive.
     fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -413,7 +415,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         entry
     }
 
-    /// Writes a link, device or fifo.
+    /// Writes a symbolic link, a device or a fifo.
     fn special(&mut self, handle: BorrowedFd<'_>, mut entry: Entry) -> Result<()> {
         if entry.kind == Kind::Symlink {
             entry.link = readlinkat(handle, "", Vec::new())?.into_bytes();
@@ -422,7 +424,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.begin(&entry)
     }
 
-    /// Writes the entry of a directory, and the opaque mark if the directory is opaque.
+    /// Writes the entry of a directory. In a layer, also writes the mark of an opaque directory.
     fn directory(
         &mut self,
         directory: BorrowedFd<'_>,
@@ -459,7 +461,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             self.begin(&entry)?;
             return self.data(&contents);
         }
-        // Only a file whose blocks hold fewer bytes than its size can have holes.
+        // Look for holes only if the file's blocks hold fewer bytes than its size.
         if (stat.st_blocks as u64) * 512 < entry.size {
             entry.sparse = extents(file.as_fd(), entry.size)?;
         }
@@ -585,8 +587,8 @@ fn without_overlays(mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8
     xattrs
 }
 
-/// Returns the positions of the file's data (lseek(2), SEEK_DATA). Returns `None` if the holes are
-/// too small for a map, or if the file system can't report holes.
+/// Returns the positions of the file's data (lseek(2), SEEK_DATA). Returns `None` if the holes
+/// together have fewer than `MIN_HOLE` bytes, or if the file system can't report holes.
 fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;

@@ -1,14 +1,13 @@
 //! Unpacks a layer's tar into a future overlayfs lowerdir, or the tar of a copy into a tree.
 //!
-//! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
-//! plain components (`..` above the top is refused). The kernel then resolves the parent with
-//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. The last
-//! component is used only in *at calls that don't follow links. A later entry replaces an earlier
-//! entry with the same name, as in tar.
-//!
-//! In a layer, whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel,
-//! filesystems/overlayfs.rst): `.wh.NAME` becomes a device 0:0, and `.wh..wh..opq` becomes the
-//! xattr trusted.overlay.opaque=y. `Rules` says what they mean elsewhere.
+//! Nothing is written outside the lowerdir or tree, whatever the archive says. First, names are
+//! reduced to plain components (`..` above the top is refused). Then the kernel resolves the parent
+//! with openat2(RESOLVE_IN_ROOT), so that links lead nowhere but inside. The last component is used
+//! only in *at calls that don't follow links. As in tar, a later entry replaces an earlier entry
+//! with the same name, but two directories are merged. In a layer, whiteouts (OCI image spec,
+//! layer.md) become overlayfs's own (kernel, filesystems/overlayfs.rst): `.wh.NAME` becomes a
+//! device 0:0, and `.wh..wh..opq` becomes the xattr trusted.overlay.opaque=y. `Rules` describes
+//! whiteouts in other archives.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,7 +38,8 @@ struct Limits {
     entries: u64,
     /// The size of all unpacked files in bytes, including their holes.
     bytes: u64,
-    /// The bytes that the paths and times of directories may take before these times are set.
+    /// The most bytes of memory for the paths and times of directories. If they need more memory,
+    /// the times are set early.
     kept: usize,
 }
 
@@ -53,7 +53,7 @@ const WHITEOUT_META: &[u8] = b".wh..wh.";
 /// The result of unpacking.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// The size of all files in bytes, including their holes.
+    /// The size of all files that were created, in bytes, including their holes.
     pub size: u64,
     /// Whether the archive had its end mark. Without an end mark, a cut between two entries is not
     /// noticed.
@@ -68,20 +68,21 @@ type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 /// How an archive is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// A layer: whiteouts hide files of the layers below, and a later entry replaces an earlier
-    /// entry of any kind.
+    /// A layer: whiteouts hide files of the layers below. A later entry replaces an earlier entry
+    /// of any kind, but two directories are merged.
     Layer,
-    /// A layer on top of existing files: a whiteout removes the file that it names.
+    /// A layer on top of existing files: a whiteout removes the files that it hides.
     #[cfg(feature = "build")]
     Apply,
-    /// Files for a tree that a container may be using. A name such as `.wh.NAME` is a plain name.
+    /// Files for a tree that a container may be using. A name such as `.wh.NAME` has no special
+    /// meaning.
     Copy(CopyRules),
 }
 
 /// How files are copied into a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyRules {
-    /// The directory in the root to unpack into.
+    /// The directory to unpack into, relative to the root.
     pub into: Vec<u8>,
     /// The owner of everything. If this is set, setuid, setgid and file capabilities are left out,
     /// and a device is an error.
@@ -92,7 +93,8 @@ pub struct CopyRules {
 }
 
 /// Unpacks the tar `input` into the directory `root`, which must be empty for [`Rules::Layer`].
-/// Fails on a damaged archive, on a name outside of `root`, and if the archive exceeds the limits.
+/// Fails for example on a damaged archive, on a name outside of `root`, and if the archive exceeds
+/// the limits.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     unpack_within(input, root, rules, &LIMITS)
 }
@@ -161,12 +163,12 @@ struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
     limits: &'a Limits,
-    /// The open directories. All are closed whenever something is replaced, because paths may lead
-    /// elsewhere from then on.
+    /// The open directories. If an entry replaces or removes a file, all are closed, because paths
+    /// may lead elsewhere from then on.
     directories: Directories<'a>,
     directory_times: DirectoryTimes,
     size: u64,
-    /// The number of entries, plus the directories that only the paths of entries name.
+    /// The number of entries, plus the number of missing parents that were created.
     entries: u64,
 }
 
@@ -181,7 +183,7 @@ struct DirectoryTimes {
 }
 
 impl Layer<'_> {
-    /// Counts one entry, or one directory that only a path names.
+    /// Counts one entry or one missing parent. Fails if the count exceeds the limit.
     fn count(&mut self) -> Result<()> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -193,7 +195,7 @@ impl Layer<'_> {
     fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
         let mut path = normalize(&entry.path)?;
         if let Rules::Copy(CopyRules { into, .. }) = self.rules {
-            // The directory `into` belongs to the user and stays as it is.
+            // Skip the archive's top, so that the directory `into` keeps its attributes.
             if path.is_empty() { return Ok(()) } else { path = join(into, &path) }
         }
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
@@ -384,7 +386,7 @@ impl Layer<'_> {
         if let Ok(old) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             && (old.st_dev, old.st_ino) == (there.st_dev, there.st_ino)
         {
-            // The name already is this link. Replacing the link would lose the file.
+            // The name already is a link to this file. Replacing the link could lose the file.
             return Ok(Change::Added);
         }
         let link = || linkat(&above, target_name, parent, name, AtFlags::empty());
@@ -405,8 +407,8 @@ impl Layer<'_> {
         let mode = Mode::from_raw_mode(0);
         match mknodat(parent, name, FileType::CharacterDevice, mode, makedev(0, 0)) {
             Ok(()) => Ok(Change::Added),
-            // The layer's own entry with that name stays. Such an entry hides the entries below; a
-            // directory does so when it is opaque.
+            // The layer's own entry with that name stays. Such an entry hides the files of the
+            // layers below; a directory hides them only if it is opaque.
             Err(Errno::EXIST) => {
                 match openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
                     Ok(directory) => set_opaque(directory.as_fd()),
@@ -426,8 +428,8 @@ impl Layer<'_> {
         }
         let ends: Vec<usize> =
             (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/').collect();
-        // If a directory is missing, all directories below it are missing too. So halving finds the
-        // first missing one in a few steps.
+        // If a directory is missing, all directories below it are missing too. So a binary search
+        // finds the first missing directory in a few steps.
         let (mut found, mut missing) = (0, ends.len());
         while missing - found > 1 {
             let middle = found + (missing - found) / 2;
@@ -449,8 +451,8 @@ impl Layer<'_> {
             }
             (current, start) = (Rc::new(made), end + 1);
         }
-        // This function replaces nothing but whiteouts, and no path leads through a whiteout. So
-        // all open directories are still right.
+        // This function replaces only whiteouts, and no path leads through a whiteout. So the paths
+        // of all open directories are still right.
         self.directories.hold(path, current.clone());
         Ok(current)
     }
@@ -465,7 +467,8 @@ impl Layer<'_> {
         }
     }
 
-    /// Records that the directory `path` gets the entry's times.
+    /// Records that the directory `path` gets the entry's times. If the recorded times take too
+    /// much memory, sets them now.
     fn want_times(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
         let kept = &mut self.directory_times;
         kept.wanted.push((path.to_vec(), times(entry)));
@@ -477,8 +480,8 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// Returns the times that a directory must get back after a new file was put into it. `None` if
-    /// the times of all directories are set only at the end.
+    /// Returns the times that a directory must get back after a new file was put into it. Returns
+    /// `None` if no directory's times are set yet.
     fn times_to_keep(&self, directory: BorrowedFd<'_>) -> Result<Option<Timestamps>> {
         if !self.directory_times.some_are_set {
             return Ok(None);
@@ -510,13 +513,13 @@ impl Layer<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Added,
-    /// A whiteout of this layer was removed.
+    /// A whiteout was removed.
     Uncovered,
-    /// Another entry of this layer was removed.
+    /// Another file was removed. Without its bytes the archive can have no recipe.
     Replaced,
 }
 
-/// Fails if a directory would replace a file, or a file a directory, in a tree in use. Returns
+/// Fails if the entry would replace a file by a directory, or a directory by a file. Returns
 /// whether the name exists.
 fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<bool> {
     let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
@@ -589,7 +592,8 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr, owner: (Uid, Gid)) -> Result
     Ok(directory)
 }
 
-/// Calls `make`. If the name exists, removes what has that name and calls `make` again.
+/// Calls `make`. If the name exists, removes the file or tree with that name and calls `make`
+/// again.
 fn replacing<T>(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -615,8 +619,8 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
     Ok(Change::Added)
 }
 
-/// Applies the whiteout of `hidden` to a tree that has the hidden file. The mark of an opaque
-/// directory comes before the layer's own files, so the mark removes everything in the directory.
+/// Removes the file or tree `hidden`, if it exists. `TreeWriter` writes the mark of an opaque
+/// directory before the directory's own files, so the mark removes everything in the directory.
 #[cfg(feature = "build")]
 fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
     let mut names = vec![hidden.to_vec()];

@@ -1,8 +1,8 @@
 //! The alias of a link that mydocker made for a network: the network's name and its state root. By
-//! the alias, `system check` finds links whose network has no record any more. `remove_own` keeps
-//! the links of other programs, and of other state roots that still exist. The removal of a network
-//! does not look at the alias if the bridge's name starts with `mydocker`: other programs do not
-//! use this prefix.
+//! the alias, `system check` finds links whose network has no record any more. `remove_own` keeps a
+//! link whose alias names no state root, or another state root that still exists. The removal of a
+//! network does not look at the alias if the bridge's name starts with `mydocker`: this prefix is
+//! mydocker's own.
 
 use std::path::Path;
 
@@ -21,11 +21,11 @@ pub fn of(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
 }
 
-/// Fails if another program or state root has made a link with the bridge's name. A name that
-/// starts with `mydocker` is not checked.
+/// Fails if a link has the bridge's name, and this state root may not remove the link
+/// (`is_ours_to_find`). A name that starts with `mydocker` is not checked.
 pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     let bridge = network.bridge()?;
-    // No other program uses this prefix.
+    // The prefix is mydocker's own.
     if bridge.starts_with(BRIDGE_PREFIX) {
         return Ok(());
     }
@@ -47,15 +47,16 @@ pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
     }
 }
 
-/// The links whose network has no record in this state root any more, because something other than
-/// mydocker removed the record. Each link comes with its alias. A bridge is left out while it has a
-/// port. The default state root also finds the links of state roots whose directory is gone.
+/// The links whose alias names this state root, but whose name is in no network's record, for
+/// example because a user deleted the record. Each link comes with its alias. A bridge is left out
+/// while it has a port. The default state root also finds the links of state roots whose directory
+/// is gone.
 pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // Keep removals out while the links are listed and then the records are read. Otherwise a
-    // network that is removed in between would look like a link without a record.
+    // Keep removals out until the links and then the records are read. Otherwise a link would seem
+    // to have no record if its network is removed in between.
     let _choice = record::lock_all(roots)?;
     let mut links = link::idle_aliases(&mut Socket::route()?)?;
     let known = record::known(roots)?;

@@ -1,8 +1,8 @@
-//! The bridge of a network on the host, with the gateway's address and the sysctls that it needs.
-//! The bridge is made with the network, and again after a reboot. The default network's bridge, and
-//! any bridge that is missing, is made when a container needs it. `endpoint` attaches the
-//! containers' interfaces, and `firewall` adds the rules. References: rtnetlink(7), and
-//! ip-sysctl.rst of the kernel.
+//! The bridge of a network on the host, with the gateway's address and the bridge's sysctls. The
+//! commands `network create` and `boot` make the bridges of the networks that users created. The
+//! default network's bridge, and any missing bridge, is made when a container needs it. `endpoint`
+//! attaches the containers' interfaces, and `firewall` adds the rules. References: rtnetlink(7),
+//! and ip-sysctl.rst of the kernel.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,8 +24,8 @@ const DEFAULT_MTU: u32 = 1500;
 /// The smallest MTU that IPv6 allows, in bytes (RFC 8200, section 5).
 pub const MIN_MTU: u32 = 1280;
 
-/// Returns the network's bridge, and whether this call created it or set it up. Fails if another
-/// program or state root has made a link with a name that the user chose (`alias::refuse_others`).
+/// Returns the network's bridge, and whether this call created it or set it up. Fails for example
+/// if `alias::refuse_others` refuses a link that has the bridge's name.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     let name = network.bridge()?;
     let found = link::find(socket, name)?;
@@ -50,11 +50,12 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         fail!("bridge {name} was removed right after it was created");
     };
     refuse_advertised_routes(name)?;
-    // The filter that keeps containers off the host's loopback (`guard`) checks only the
-    // destination in the header: a source-routed packet (RFC 791) would pass the filter and still
-    // reach 127.0.0.1.
+    // The filter that keeps containers off the host's loopback (`guard`) sees only the destination
+    // address in the header. A source-routed packet (RFC 791) would pass the filter and still reach
+    // 127.0.0.1.
     set(&format!("/proc/sys/net/ipv4/conf/{name}/accept_source_route"), "0")?;
-    // Set the bridge up last: other commands take a bridge that is up for a complete one.
+    // Set the bridge up after it has its sysctls and addresses: other commands take a bridge that
+    // is up for a complete one.
     let mut batch = Batch::default();
     for pool in network.bridge_pools() {
         link::add_address(&mut batch, found.index, pool.gateway.0, &pool.subnet);
@@ -73,8 +74,8 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     Ok((link::find(socket, name)?.unwrap_or(found), true))
 }
 
-/// Ignores router advertisements on the bridge: a container that sends them must not become the
-/// host's IPv6 router (CVE-2020-13401).
+/// Makes the host ignore router advertisements on the bridge: a container that sends them must not
+/// become the host's IPv6 router (CVE-2020-13401).
 fn refuse_advertised_routes(bridge: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv6/conf/{bridge}/accept_ra");
     // A host without IPv6 has no such file.
@@ -90,9 +91,9 @@ pub fn forward(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Sets whether packets from 127.0.0.1 may leave through the bridge to a published port. Setting it
-/// also lets containers reach the host's loopback (CVE-2020-8558), so every container's link must
-/// have the filter of `guard` first.
+/// Sets the bridge's `route_localnet`: whether packets from 127.0.0.1 may leave through the bridge
+/// to a published port. The sysctl also lets containers reach the host's loopback (CVE-2020-8558),
+/// so every container's link must have the filter of `guard` first.
 pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
     set(&path, if open { "1" } else { "0" })
@@ -124,9 +125,10 @@ fn mac(network: &Network) -> Mac {
     Mac([0x02, 0x42, a, b, c, d])
 }
 
-/// The default MAC address of a container's interface, derived from the IP address: if another
-/// container gets the IP address later, the neighbours' ARP entries stay valid. Without an IP
-/// address it is derived from the container's id, so that a DHCP server recognises the container.
+/// The default MAC address of a container's interface, derived from the first IP address: if
+/// another container gets the IP address later, the neighbours' ARP entries stay valid. Without an
+/// IP address, the MAC address is derived from the container's id, so that a DHCP server recognises
+/// the container.
 pub fn container_mac(addresses: &[IpAddr], id: &ContainerId) -> Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),

@@ -4,7 +4,7 @@
 //! The kernel applies NAT rules only to the first packet of a flow. If a client sends datagrams to
 //! a port before the port is published and never pauses, its flow never reaches the container. The
 //! same holds for a flow to a container's former address. So publishing a port deletes the flows to
-//! it. TCP needs no such step, because TCP connections end.
+//! the port. TCP needs no such step, because a new TCP connection is a new flow.
 
 use std::net::IpAddr;
 
@@ -17,8 +17,8 @@ use crate::error::Result;
 use crate::port::Protocol;
 use crate::sys::netlink::{self, Batch, DUMP, NESTED, Socket, attribute};
 
-/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. No crate has these messages or their
-/// attributes.
+/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. The crates libc and linux-raw-sys lack these
+/// messages and their attributes.
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 1;
 const DELETE: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 2;
 const CTA_TUPLE_ORIG: u16 = 1;

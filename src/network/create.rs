@@ -40,7 +40,7 @@ pub struct NetworkOptions {
     /// The bridge's name; if `None`, one is generated.
     pub bridge: Option<String>,
     pub attachable: bool,
-    /// `--aux-address`: names and addresses that containers never get.
+    /// `--aux-address`: pairs of a name and an address that containers never get.
     pub auxiliary: Vec<(String, IpAddr)>,
     pub ipam_options: Vec<(String, String)>,
     /// `--ipam-driver null`: the network leases no addresses.
@@ -107,7 +107,8 @@ pub fn find(roots: &Roots, name: &str) -> Result<Found> {
     }
 }
 
-/// Creates a network: chooses its subnets and writes its record. Fails if the name is taken.
+/// Creates a network: chooses its subnets and writes its record. Fails for example if the name is
+/// taken.
 pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     let _choice = lock_all(roots)?;
     if Network::read(roots, &options.name)?.is_some() || options.name == DEFAULT {

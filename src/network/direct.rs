@@ -1,9 +1,9 @@
 //! Networks without a bridge: macvlan and ipvlan, as in Docker's drivers of these names. The
-//! containers' interfaces are made on a parent, which is a link of the host. So the containers are
-//! on the parent's LAN. The kernel passes no packet between such an interface and the host's own
-//! address on the parent. This file has the kinds, their modes, and the part of the record about
-//! the parent; `parent` makes missing parents, and `subinterface` the containers' interfaces.
-//! References: Documentation/networking/ipvlan.rst of the kernel, ip-link(8).
+//! containers' interfaces are made on a parent, which is a link of the host. As in Docker, the host
+//! normally can't reach the containers over the parent. This file has the kinds, their modes, and
+//! the part of the record about the parent. `parent` makes missing parents, and `subinterface` the
+//! containers' interfaces. References: Documentation/networking/ipvlan.rst of the kernel,
+//! ip-link(8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use super::link::Mode;
 use crate::error::{Error, Result, fail};
 use crate::store::stored_as_text;
 
-/// The link on which a network without a bridge is built.
+/// The parent of a network without a bridge, and the kind of the interfaces on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Direct {
     pub kind: Kind,
@@ -35,7 +35,8 @@ pub enum Kind {
 pub enum MacvlanMode {
     Bridge,
     Private,
-    /// Frames leave through the parent; an external switch sends them back (IEEE 802.1Qbg).
+    /// Frames between the interfaces leave through the parent. An external switch sends the frames
+    /// back (IEEE 802.1Qbg).
     Vepa,
     /// A single interface uses the parent exclusively.
     Passthru,
@@ -48,18 +49,19 @@ pub enum IpvlanMode {
     L2,
     /// The parent routes. The interfaces have neither broadcast nor a gateway.
     L3,
-    /// As `L3`, but packets also pass the netfilter hooks and connection tracking of the host.
+    /// As `L3`, but the host's connection tracking works for the packets too.
     L3s,
 }
 
-/// Whether the parent existed before the network, or which kind of link mydocker made for it.
+/// Whether the parent existed before the network, or which kind of link mydocker makes as the
+/// parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The host had the link when the network was created.
     Host,
-    /// mydocker makes a dummy interface, because the user named no parent.
+    /// A dummy interface, which mydocker makes if the user names no parent.
     Dummy,
-    /// mydocker makes a VLAN on a link of the host.
+    /// A VLAN, which mydocker makes on a link of the host.
     Vlan,
 }
 
@@ -75,8 +77,8 @@ const IPVLAN: [(&str, IpvlanMode, u16); 3] =
     [("l2", IpvlanMode::L2, 0), ("l3", IpvlanMode::L3, 1), ("l3s", IpvlanMode::L3s, 2)];
 
 impl Kind {
-    /// The kind for Docker's `driver` (`macvlan` or `ipvlan`) and `mode`. `None` means the driver's
-    /// default. Fails if the driver has no such mode.
+    /// The kind for Docker's `driver` (`macvlan` or `ipvlan`) and `mode`. A `mode` of `None` means
+    /// the driver's default mode. Fails if the driver has no such mode.
     pub fn new(driver: &str, mode: Option<&str>) -> Result<Kind> {
         let found = match driver {
             "macvlan" => {

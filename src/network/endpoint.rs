@@ -1,5 +1,5 @@
-//! One container's interface on one network: a veth(4) pair. One end is a port of the bridge; the
-//! other is created inside the container's network namespace (network_namespaces(7)).
+//! One container's interface on one network: a veth(4) pair. One end is a port of the bridge. The
+//! other end is created inside the container's network namespace (network_namespaces(7)).
 //!
 //! The host's end gets a random name at each start. A name derived from the container's id could
 //! clash with the name of a similar id, or with the container's previous pair: the kernel removes
@@ -44,7 +44,7 @@ impl NetworkNamespace {
         NetworkNamespace::of(descriptor)
     }
 
-    /// Opens a netlink socket in the namespace of this handle.
+    /// Opens a netlink socket in the namespace `descriptor`.
     pub fn of(descriptor: OwnedFd) -> Result<NetworkNamespace> {
         let socket = in_network(descriptor.as_fd(), Socket::route)?;
         Ok(NetworkNamespace { descriptor, socket })
@@ -229,10 +229,9 @@ pub fn attach_to_bridge(
     }
 }
 
-/// Cuts the host's end off, if the kernel has the filter of `guard`: from now on neither a process
-/// nor the kernel in the container's namespace answers for an address that another container may
-/// get. The pair itself is not deleted here: that would take up to 20 ms (an RCU grace period), and
-/// the kernel deletes the pair with the namespace.
+/// Cuts the host's end off, if the kernel has the filter of `guard`. Then the container's namespace
+/// no longer answers for an address that another container may get. The pair is not deleted here: a
+/// deletion would wait for an RCU grace period, and the kernel deletes the pair with the namespace.
 pub fn isolate(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();

@@ -1,12 +1,12 @@
 //! Keeps a container off the host's loopback: a filter at the host's end of its veth pair.
 //!
 //! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`, which
-//! also lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or
-//! nf_tables are not enough, because administrators, firewalld and ufw flush them. So a traffic
-//! control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. The filter
-//! exists as long as the link. Without the filter, `route_localnet` stays off. The program is
-//! classic BPF (Documentation/networking/filter.rst of the kernel) and needs only `sch_ingress` and
-//! `cls_bpf`.
+//! also lets packets from the bridge reach the host's 127.0.0.0/8 (CVE-2020-8558). Rules of
+//! iptables or nf_tables are not enough, because administrators, firewalld and ufw may flush the
+//! rules. So a traffic control filter (tc(8), rtnetlink(7)) drops packets to 127.0.0.0/8 before the
+//! bridge gets them. The filter exists as long as the link. Without the filter, `route_localnet`
+//! stays off. The filter is a program of classic BPF (Documentation/networking/filter.rst of the
+//! kernel) and needs only the modules `sch_ingress` and `cls_bpf`.
 
 use libc::sock_filter;
 use linux_raw_sys::netlink::tcmsg;
@@ -18,16 +18,16 @@ use crate::sys::netlink::{Batch, CREATE, REPLACE, Socket, numbers};
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWQDISC, RTM_NEWTFILTER);
 numbers!(u16, libc: TCA_KIND, TCA_OPTIONS);
-// linux/pkt_sched.h and linux/pkt_cls.h, which no crate has.
+// Constants of linux/pkt_sched.h and linux/pkt_cls.h, which the crates libc and linux-raw-sys lack.
 const TC_H_INGRESS: u32 = 0xffff_fff1;
 /// The handle that the kernel gives every ingress qdisc.
 const INGRESS_HANDLE: u32 = 0xffff_0000;
-/// The filter's handle. It is fixed, so that a new filter replaces the former one.
+/// The filter's handle, which is fixed so that a new filter replaces the former filter.
 const FILTER_HANDLE: u32 = 1;
 const TCA_BPF_OPS_LEN: u16 = 4;
 const TCA_BPF_OPS: u16 = 5;
 const TCA_BPF_FLAGS: u16 = 8;
-/// The program's return value is the action on the packet.
+/// With this flag, the program's return value is the action on the packet.
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
@@ -38,9 +38,9 @@ const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
 const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-/// Loads the protocol that follows the Ethernet header and its first VLAN tag.
+/// The offset of the protocol after the Ethernet header and, if there is one, the first VLAN tag.
 const PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
-/// Loads the first byte of an IPv4 header's destination address.
+/// The offset of the first byte of the destination address in an IPv4 header.
 const DESTINATION: u32 = libc::SKF_NET_OFF as u32 + 16;
 
 const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
@@ -61,8 +61,8 @@ const PROGRAM: [sock_filter; 8] = [
     instruction(RETURN, 0, 0, TC_ACT_SHOT),
 ];
 
-/// Puts the filter on the host's end `name`, or replaces it. Returns false if the kernel has no
-/// such filters, and true if the link does not exist.
+/// Puts the filter on the host's end `name`, in place of a former filter. Returns false if the
+/// kernel has no such filters. If the link does not exist, does nothing and returns true.
 pub fn set(host: &mut Socket, name: &str) -> Result<bool> {
     put(host, name, &PROGRAM)
 }

@@ -1,7 +1,7 @@
 //! The user's options for a container's interface on one network: its name and its sysctls
 //! (`--driver-opt`, with Docker's keys), further addresses (`--link-local-ip`), and the prefix of
-//! the names on the network. The record keeps the options as given. They are checked when the user
-//! gives them, and parsed again when they are needed.
+//! the names on the network. The container's record keeps the values of `--driver-opt` as given.
+//! The command line checks the values, and the engine parses them again at each use.
 
 use std::net::IpAddr;
 

@@ -3,9 +3,9 @@
 //!
 //! Creating the file exclusively is the allocation, so no address is leased twice. The file's lines
 //! are the container's id, its names on this network, its host name, its interface, its published
-//! ports, and its links. A lease ends when its container ends or leaves the network. If a crash
-//! leaves a lease, it is reclaimed when its address is requested, when no other address is free,
-//! when the network is removed, or by `system check --repair`.
+//! ports, and its links. A lease ends when its container ends or leaves the network. A lease that a
+//! crash left is reclaimed later, for example when a user requests the address, when no other
+//! address is free, or by `system check --repair`.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -23,7 +23,7 @@ use crate::error::{Context, Result, fail};
 use crate::order;
 use crate::store::{self, Durability, Roots};
 
-/// A leased address.
+/// The lease of a container on a network.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// `None` on a network without addresses.
@@ -34,8 +34,9 @@ pub struct Lease {
     pub names: Vec<String>,
     /// The container's own host name.
     pub hostname: String,
-    /// As written by `attachment::recover`. Empty in leases of older versions, like `ports`.
+    /// The result of `attachment::recover::write_interface`; empty in leases of older versions.
     pub interface: String,
+    /// The result of `attachment::recover::write_ports`; empty in leases of older versions.
     pub ports: String,
     /// `--link`: the name of another container, and an alias for it in this container only.
     pub links: Vec<(String, String)>,
@@ -54,7 +55,8 @@ pub struct StaleLease {
 /// A lease's file.
 enum LeaseFile {
     Whole(Lease),
-    /// The command that wrote it was killed before it had written the container's id.
+    /// The file does not have the container's whole id, for example because the command that wrote
+    /// the file was killed.
     CutOff,
 }
 
@@ -67,10 +69,10 @@ impl LeaseFile {
     }
 }
 
-/// Returns whether the container with this id runs.
+/// Returns whether the container with this id runs or starts.
 pub type IsAlive = fn(&Roots, &ContainerId) -> bool;
 
-/// A request for an address.
+/// A request for a lease.
 pub struct LeaseRequest<'a> {
     /// The address that the user chose; `None` for any free one.
     pub address: Option<IpAddr>,
@@ -160,9 +162,9 @@ fn take_free(
     let keys = keys(roots, network)?;
     let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. One
-    // address more than these is tried. So one of the tried addresses is free, unless the range
-    // ends before.
+    // Unavailable are only the leased addresses, the addresses of --aux-address and three reserved
+    // addresses. The loop tries one address more than their number, so it finds a free address
+    // unless the range ends before.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
     for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };
@@ -203,7 +205,7 @@ fn content(lines: [&str; 6]) -> String {
     lines.map(|line| format!("{line}\n")).concat()
 }
 
-/// Writes links as `db/database`, separated by spaces. Names contain neither of these characters.
+/// Writes links as `db/database`, separated by spaces. Names contain no slash and no space.
 fn write_links(links: &[(String, String)]) -> String {
     let words: Vec<String> = links.iter().map(|(name, alias)| format!("{name}/{alias}")).collect();
     words.join(" ")
@@ -279,7 +281,7 @@ fn remove_if_of(
     }
 }
 
-/// The name of a lease's file: the address, otherwise the container's id.
+/// The name of a lease's file: the address, or without an address the container's id.
 fn key_of(address: Option<IpAddr>, owner: &ContainerId) -> String {
     address.map_or_else(|| owner.to_string(), |address| address.to_string())
 }

@@ -1,9 +1,9 @@
-//! Removes networks: `network rm`, `network prune`, and leftovers of interrupted removals.
+//! Removes networks (`network rm`, `network prune`), and lists what interrupted removals left.
 //!
-//! The order is: check that no container is on the network; remove the firewall's rules, then the
-//! bridge, or the parent if mydocker made it; hide the record by one rename. A kill leaves either
-//! the network, whose link is made again when it is needed, or a hidden directory, which `system
-//! check --repair` removes.
+//! The order is: check that no running container is on the network; remove the firewall's rules,
+//! then the bridge or parent that mydocker made; hide the record by one rename. A kill leaves the
+//! network or a hidden directory. The network's bridge or parent is made again when a container
+//! needs it. `system check --repair` removes the hidden directory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use crate::event::NetworkFacts;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 
-/// Removes a network. Fails if a running container is on it. After this returns, a power cut does
-/// not bring the network back.
+/// Removes a network. Fails if a running container is on the network, or if another command has
+/// removed the network. After success, a power cut does not bring the network back.
 pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
@@ -36,12 +36,12 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
 /// The prefix of the hidden name of a network that is being removed.
 const REMOVING: &str = ".removing-";
 
-/// The hidden directories that killed removals left.
+/// The hidden directories that killed or failed removals left.
 pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // A running removal holds this lock, so any hidden directory belongs to a killed or failed one.
+    // A running removal holds this lock, so the directories belong to killed or failed removals.
     let _choice = lock_all(roots)?;
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
@@ -77,8 +77,9 @@ pub fn prune(
     Ok(removed)
 }
 
-/// Removes the bridge and its rules, or the parent if mydocker made it. Fails if a running
-/// container is on the network. The caller holds the network's lock.
+/// Removes the firewall's rules of the network, and the bridge or parent that mydocker made for the
+/// network. Keeps a parent that another network uses too. Fails if a running container is on the
+/// network. The caller holds the network's lock.
 fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     ipam::reclaim(roots, network, is_alive)?;
     let leases = ipam::leases(roots, network)?;

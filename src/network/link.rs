@@ -1,7 +1,7 @@
 //! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
 //! but without starting a program. A function with a `Batch` only adds messages to the batch, so
 //! that several changes go to the kernel in one system call. A function with a `Socket` sends its
-//! message at once. Most constants are from linux-raw-sys.
+//! messages at once. Most constants are from linux-raw-sys.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -36,17 +36,17 @@ numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
 numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_LINK);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
-/// A constant of linux/veth.h, which no crate has.
+/// A constant of linux/veth.h, which linux-raw-sys lacks.
 const VETH_INFO_PEER: u16 = 1;
-/// Constants of linux/net_namespace.h, which no crate has.
+/// Constants of linux/net_namespace.h, which linux-raw-sys lacks.
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-/// The offsets of the attributes in messages about links, addresses and routes.
+/// The offsets of the attributes in the payloads of messages about links, addresses and routes.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
 
-/// The rule that `is_plain_name` checks, for errors.
+/// The main rule that `is_plain_name` checks, for error messages.
 pub const NAME_RULE: &str = "a link's name has 1 to 15 letters, digits, '_', '.' or '-'";
 
 /// Whether a user may give a link this name. The name must also be a file name below /proc/sys/net,
@@ -83,14 +83,15 @@ fn look_up(socket: &mut Socket, name: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The link with this index. Fails if it does not exist.
+/// The link with this index. Fails if there is no such link.
 pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, 0, &link_header(index, 0, 0), format!("look up link {index}"));
     Ok(socket.ask(batch)?.first().and_then(|answer| link_of(&answer.payload)))
 }
 
-/// The names and aliases of all links that have an alias and are not a bridge with ports.
+/// The names and aliases of all links that have an alias and are the master of no other link. A
+/// bridge is the master of its ports.
 pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
@@ -125,9 +126,9 @@ fn link_of(payload: &[u8]) -> Option<Link> {
     Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
 }
 
-/// Adds a bridge, which is down and has no address. The message sets its MAC address: otherwise the
-/// address changes with the bridge's ports, and the ARP caches of containers become wrong. An alias
-/// that is too long for the kernel is left out. `ip link` shows the alias.
+/// Adds a bridge, which is down and has no IP address. Sets the bridge's MAC address: otherwise the
+/// MAC address would change with the bridge's ports, and the ARP caches of containers would become
+/// wrong. Leaves out an alias that is too long for the kernel. `ip link` shows the alias.
 pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
     batch.text(IFLA_IFNAME, name);
@@ -223,16 +224,17 @@ pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), format!("name a link {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_IFALIAS, alias.as_bytes());
-    // This link has a carrier as soon as it is up, so the kernel would make the link-local address
-    // before the message of `set_up` forbids it. An end of a veth pair gets its carrier later.
+    // The message of `set_up` would forbid the address too late: the kernel first sets the link up.
+    // A macvlan or ipvlan link may then have a carrier at once, and the kernel makes the address.
+    // An end of a veth pair gets its carrier later.
     if !link_local {
         no_link_local(batch);
     }
 }
 
-/// Gives the network namespace `other` a number in this one (RTM_NEWNSID). By this number, the
-/// links in `other` can be found even if no process is in `other`. Does nothing if `other` has a
-/// number already.
+/// Gives the network namespace `other` a number in the socket's namespace (RTM_NEWNSID). By this
+/// number, the links in `other` can be found even if no process is in `other`. Does nothing if
+/// `other` has a number already.
 pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_NEWNSID, 0, &[0u8; 4], "number a network namespace");
@@ -245,15 +247,16 @@ pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()
     }
 }
 
-/// A link in another network namespace that has a number in this one.
+/// A link in another network namespace: the number of that namespace in the socket's namespace, and
+/// the index of the link.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkInContainer {
     namespace: u32,
     index: u32,
 }
 
-/// Finds a link in the network namespaces that have a number in this one: the link with the name
-/// `name`, or the link with the name `interface` and the alias `name`.
+/// Finds a link in the network namespaces that have a number in the socket's namespace. This is a
+/// link with the name `name`, or a link with the name `interface` and the alias `name`.
 pub fn find_elsewhere(
     socket: &mut Socket,
     name: &str,
@@ -446,7 +449,8 @@ pub fn give_address(batch: &mut Batch, index: u32, held: &LastingAddress) {
     }
 }
 
-/// Removes a link, and with one end of a veth pair the other end. A missing link is no error.
+/// Removes a link. If it is an end of a veth pair, the kernel removes the other end too. A missing
+/// link is no error.
 pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_DELLINK, 0, &link_header(0, 0, 0), format!("remove link {name}"));
@@ -472,20 +476,20 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
         // A /31 subnet has no broadcast address (RFC 3021).
         IpAddr::V4(_) if subnet.prefix() < 31 => put_address(batch, IFA_BROADCAST, subnet.last()),
         IpAddr::V4(_) => {}
-        // Skip duplicate address detection, which delays the use of the address by a second. The
-        // leases keep the addresses of a network unique.
+        // Skip duplicate address detection, which delays the use of the address by about a second.
+        // No two leases of a network have the same address.
         IpAddr::V6(_) => batch.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes()),
     }
 }
 
-/// Adds the default route of a family: through the gateway, or without one directly through the
-/// link. A default route that exists is replaced.
+/// Adds the default route of a family: through the gateway, or directly through the link if there
+/// is no gateway. A default route that exists is replaced.
 pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway: Option<IpAddr>) {
     default_route(batch, REPLACE, index, family, gateway);
 }
 
-/// As [`add_default_route`], but the kernel refuses the route with EEXIST if the family has a default
-/// route.
+/// As [`add_default_route`], but the kernel refuses the route with EEXIST if the family has a
+/// default route.
 pub fn add_missing_default_route(
     batch: &mut Batch,
     index: u32,
@@ -517,8 +521,8 @@ fn default_route(
     batch.attribute(RTA_OIF, &index.to_ne_bytes());
 }
 
-/// A route: its destination (`None` for the default route) and the index of its link, or of the
-/// first of its links; `None` if the kernel names none.
+/// A route. `to` is its destination, or `None` for the default route. `link` is the index of its
+/// first link, or `None` if the kernel names no link.
 pub struct Route {
     pub to: Option<Subnet>,
     pub link: Option<u32>,
@@ -545,7 +549,8 @@ fn route_of(payload: &[u8]) -> Option<Route> {
     }
     let attributes = payload.get(ROUTE_HEADER..)?;
     let link = attribute(attributes, RTA_OIF).and_then(|index| u32_at(index, 0));
-    // A route with several next hops has their list instead: the first is a struct rtnexthop.
+    // A route with several next hops has no RTA_OIF, but a list of struct rtnexthop. The index of
+    // the first hop's link is at offset 4.
     let first_hop = || attribute(attributes, RTA_MULTIPATH).and_then(|hops| u32_at(hops, 4));
     let link = link.or_else(first_hop);
     let to = match attribute(attributes, RTA_DST) {

@@ -1,7 +1,7 @@
 //! Networks of containers: a bridge or a parent on the host (macvlan, ipvlan), an interface in each
 //! container, host names, and ports that the firewall publishes.
 //!
-//! Imports go one way: a module knows only those above it in this list, which a test reads.
+//! Imports go one way: a module imports only modules above it in this list, which a test reads.
 //!
 //! 1. `naming`: names of networks, directories and firewall chains
 //! 2. `subnet`: families and subnets of IP addresses
@@ -14,14 +14,14 @@
 //! 9. `record`: the file that describes a network
 //! 10. `alias`: marks the host's links that were made for a network
 //! 11. `ipam`: leases a network's addresses
-//! 12. `names`: writes the containers' files hosts, resolv.conf and hostname
+//! 12. `names`: the containers' files hosts, resolv.conf and hostname
 //! 13. `firewall`: the rules in the kernel; reads no records of networks and containers
 //! 14. `conntrack`: deletes UDP flows to published ports
 //! 15. `bridge`: the bridge of a network
 //! 16. `parent`: the host's link below a macvlan or ipvlan network
 //! 17. `endpoint`: the veth pair of one container on one network
 //! 18. `subinterface`: the macvlan or ipvlan link of one container on one network
-//! 19. `create`: creates networks
+//! 19. `create`: creates networks, and finds the network that a user names
 //! 20. `attachment`: all networks of one running container
 //! 21. `lifecycle`: removes networks
 

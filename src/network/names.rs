@@ -2,13 +2,12 @@
 //! in the container's directory and are written at each start. The container gets copies of them
 //! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
-//! There is no name server. Instead, each container's hosts file has a section for each of its
-//! networks. The section starts with a comment that has its number of lines, and lists the
-//! containers on the network, the file's own container last: as in Docker, scripts find the
-//! container's address in the last line. When a container joins or leaves the network or is
-//! renamed, the section is rewritten in the running containers' copies, under a lock. On the
-//! default network, the section lists only the file's own container. Other lines stay, also those
-//! that a user added (`cut` has one exception).
+//! There is no name server. Instead, a hosts file has a section for each network of its container:
+//! a comment with the section's number of lines, then the containers on the network. The file's own
+//! container is last: as in Docker, scripts find the container's address in the last line. When a
+//! container joins or leaves a network or is renamed, the section is rewritten in the running
+//! containers' copies, under a lock. On the default network, the section lists only the file's own
+//! container. Other lines stay, also lines that a user added (`cut` has one exception).
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -42,7 +41,7 @@ pub struct NameFiles {
 }
 
 impl NameFiles {
-    /// The files in the directory of a container.
+    /// Returns the paths of the files in `directory`, a container's directory.
     pub fn below(directory: &Path) -> NameFiles {
         NameFiles {
             hosts: directory.join(HOSTS),
@@ -55,17 +54,18 @@ impl NameFiles {
 /// The data that the three files are written from.
 pub struct Names<'a> {
     pub hostname: &'a str,
-    /// `--add-host`: pairs of name and address.
+    /// Pairs of a name and an address, from `--add-host` and `--link`.
     pub add_hosts: &'a [(String, IpAddr)],
     pub resolver: &'a Resolver,
-    /// Whether the container uses the host's network. Then hosts and resolv.conf start as copies of
-    /// the host's files.
+    /// Whether the container uses the host's network. If so, hosts starts with the lines of the
+    /// host's file, and resolv.conf keeps the host's name servers on the loopback.
     pub host_network: bool,
-    /// Returns name servers to use if the host's files name none that the container can reach.
+    /// Returns name servers to use if the user names none, and the host's files name none that the
+    /// container can reach.
     pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
 }
 
-/// Google's public name servers, Docker's default.
+/// Google's public name servers, which Docker uses too if it finds no other name server.
 pub const PUBLIC_SERVERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4))];
 
@@ -118,11 +118,12 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// The lines of a network's section for the container `owner`. The other containers come first. The
-/// owner's addresses come last, IPv6 before IPv4, with its host name, its names and its short id.
-/// If several containers have one name, the name leads to the owner if the owner's host name is the
-/// same. Otherwise the name leads to a container whose lease has the name. Without such a lease, it
-/// leads to a container with this host name or short id. `taken` has the names of all leases.
+/// The lines of a network's section for the container `owner`. The other containers come first,
+/// also with the aliases that the owner's `--link` gives them. The owner's addresses come last,
+/// IPv6 before IPv4, with its host name, its names and its short id. If several containers have the
+/// same name, the name leads to the owner if the name is the owner's host name or its first label.
+/// Otherwise the name leads to a container whose lease has the name. If no lease has the name, the
+/// name leads to a container with this host name or short id. `taken` has the names of all leases.
 fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -146,7 +147,7 @@ fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> S
             let _ = writeln!(lines, "{address}\t{}", names.join(" "));
         }
     }
-    // The leases are sorted by address, IPv4 before IPv6.
+    // Reverse the leases, which are sorted by address, IPv4 before IPv6.
     for lease in own.iter().rev() {
         let mut names = own_names(&lease.hostname);
         for name in &lease.names {
@@ -204,13 +205,15 @@ pub fn write_own_section(
 const MAX_HOSTS: u64 = 4 << 20;
 
 /// Replaces the section `network` of a running container's hosts file. Empty `lines` remove the
-/// section. One write puts the new text in place, then the file is shortened, so no reader finds
-/// the file empty. rename(2) can't replace the file, because its inode is mounted in the container.
+/// section. Does nothing if the container does not run. The new text is written over the old text,
+/// then the file is shortened, so no reader finds the file empty. rename(2) can't replace the file,
+/// because its inode is mounted in the container. Fails if the file is larger than `MAX_HOSTS`, or
+/// if a file operation fails.
 ///
-/// The container can also open the file. It can lock the file, take a lease on it (fcntl(2),
-/// F_SETLEASE) or fill it up. None of this may block the engine. So the lock is on the run
-/// directory, which the container can't reach, and the file is opened with O_NONBLOCK, which does
-/// not wait for the lease.
+/// The container can also open the file, lock it, take a lease on it (fcntl(2), F_SETLEASE) or fill
+/// it up. None of this may block the engine. So the lock is on the run directory, which the
+/// container can't reach. The file is opened with O_NONBLOCK: if there is a lease, the open fails
+/// instead of waiting.
 pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
         // A container that does not run has no run directory. Its next start writes the file.
@@ -261,7 +264,7 @@ fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     match openat(CWD, &link, flags, Mode::empty()) {
         // The link leads through the PID of the monitor, which another process may have later. The
         // monitor holds its lock while it lives, so check the lock after opening the directory. If
-        // there is no lock file, accept the directory.
+        // there is no lock file, or the check fails, accept the directory.
         Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
             Ok(directory)
         }
@@ -274,7 +277,8 @@ fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Replaces the lines of a network's section in `text` by `lines`. A new section comes last.
+/// Replaces the lines of a network's section in `text` by `lines`. A new section comes last. Empty
+/// `lines` remove the section.
 fn splice(text: &str, network: &str, lines: &str) -> String {
     let former = if network == DEFAULT { DEFAULT_BRIDGE } else { network };
     let (before, after) = cut(text, network).or_else(|| cut(text, former)).unwrap_or((text, ""));
@@ -302,8 +306,8 @@ fn cut<'a>(text: &'a str, network: &str) -> Option<(&'a str, &'a str)> {
         let Some((count, mut after)) = count else { continue };
         let Ok(count) = count.parse::<usize>() else { continue };
         for _ in 0..count {
-            // A user may have removed lines. Stop at the first line without the form of an entry. A
-            // user's own entry right after a shortened section is lost.
+            // A user may have removed lines of the section, so stop at the first line that is no
+            // entry. A user's own entry right after such a shortened section is lost.
             match after.split_once('\n') {
                 Some((line, rest)) if is_entry(line) => after = rest,
                 _ => break,
@@ -314,7 +318,7 @@ fn cut<'a>(text: &'a str, network: &str) -> Option<(&'a str, &'a str)> {
     None
 }
 
-/// Whether a line has the form of a section's lines: an address, a tab, names.
+/// Whether a line starts with an address and a tab, as each line of a section does.
 fn is_entry(line: &str) -> bool {
     line.split_once('\t').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok())
 }
@@ -456,7 +460,8 @@ mod tests {
             "127.0.0.1\tlocalhost\n9.9.9.9\tmine\n"
         );
         assert_eq!(splice("x", "web", "y\tz\n"), "x\n# network web, lines: 1\ny\tz\n");
-        // A name that begins with another name, and a section of which a user removed a line.
+        // The name of one network begins with the name of another. Then a user removes a line of a
+        // section.
         let long = splice(&one, "web-2", "10.2.0.2\ta\n");
         assert_eq!(splice(&long, "web-2", ""), one);
         let cut = three.replace("10.0.0.3\tb\n", "").replace("9.9.9.9\tmine", "# mine");

@@ -1,8 +1,8 @@
-//! Names that belong to a network: its own name, its bridge's, its directory's, and the suffix of
-//! the firewall's chains, which differs for each state root.
+//! Names and ids that belong to a network: its name, the prefix of its bridge's name, its
+//! directory, ids of networks and endpoints, and the suffix of the firewall's chains.
 //!
 //! Every bridge that mydocker names has the same prefix, so one pattern in the firewall matches all
-//! of them. This file is the lowest of `network` and imports no other file of it.
+//! of them. This file imports no other file of `network`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::container_id::ContainerId;
 pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
-/// The prefix of the bridges' names that mydocker chooses.
+/// The prefix of the bridge names that mydocker chooses.
 pub const BRIDGE_PREFIX: &str = "mydocker";
 
 /// Whether `name` can be the name of a network. Such a name is also a valid file name.

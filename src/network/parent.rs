@@ -1,10 +1,11 @@
-//! The parent of a macvlan or ipvlan network. This is a link that the host has, or a link that
-//! mydocker makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no
-//! parent.
+//! The parent of a macvlan or ipvlan network. The parent is a link that the host has, or a link
+//! that mydocker makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named
+//! no parent.
 //!
-//! The network's record is written before the link. So a kill can leave a network without its link,
-//! which is made when it is needed, but no link without a record. One system call makes the link
-//! and sets its alias, by which `remove` recognizes it. References: rtnetlink(7), ip-link(8).
+//! The network's record is written before the link is made. So a kill can leave a network without
+//! its link, but no link without a record. A missing link is made when a container needs it. One
+//! system call makes the link and sets its alias, by which `remove` recognizes the link.
+//! References: rtnetlink(7), ip-link(8).
 
 use rustix::io::Errno;
 
@@ -27,8 +28,8 @@ pub struct DirectOptions {
 
 /// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, or if
 /// another network uses the parent in an incompatible way. For a parent that no network uses, also
-/// fails if the host has no such link, and the name is not that of a VLAN on a link of the host.
-/// Fails if mydocker has to make the link, and `alias` is too long for it.
+/// fails if the host has no such link and the name is not a VLAN on a link of the host, or if
+/// mydocker has to make the link and `alias` is too long for the kernel.
 pub fn choose(
     host: &mut Socket,
     id: &str,
@@ -48,7 +49,7 @@ pub fn choose(
         Ok(())
     };
     let Some(parent) = wanted.parent.clone() else {
-        // Docker uses the same prefixes for its dummies.
+        // Docker uses the same prefixes for its dummy interfaces.
         let start = if kind.driver() == "macvlan" { "dm-" } else { "di-" };
         let parent = format!("{start}{}", &id[..link::MAX_NAME - start.len()]);
         check_alias()?;
@@ -102,8 +103,8 @@ pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result
     }
 }
 
-/// Returns the parent. If the parent is missing, makes it first, or fails if it is a link that the
-/// host had (`Origin::Host`).
+/// Returns the parent. If the parent is missing, makes the parent first. Fails if a missing parent
+/// was a link of the host (`Origin::Host`), or if the link below a missing VLAN is missing too.
 pub fn ensure(
     host: &mut Socket,
     roots: &Roots,

@@ -21,9 +21,10 @@ use crate::store::Roots;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     pub subnet: Subnet,
-    /// The bridge's address, or the address of the router on a macvlan or ipvlan network.
+    /// The bridge's address. If the network has no bridge, or the bridge gets no IPv4 address
+    /// (`INHIBIT_IPV4`), the address of a router.
     pub gateway: Ip,
-    /// `--ip-range`: containers get addresses only from this range.
+    /// `--ip-range`: mydocker chooses addresses only from this range. A user can choose others.
     pub range: Option<Subnet>,
 }
 
@@ -124,9 +125,10 @@ fn is_wide(route: &Subnet) -> bool {
         }
 }
 
-/// The first free candidate. A state root other than the default one starts at a place in the list
-/// that is derived from its path: two roots that choose at the same moment don't see each other's
-/// bridge, and should not choose the same subnet.
+/// The first free candidate. Fails if no candidate is free. For a state root other than the default
+/// one, the search starts at a place in the list that is derived from the root's path: two roots
+/// that choose at the same moment don't see each other's choice, and should not choose the same
+/// subnet.
 fn choose(
     roots: &Roots,
     candidates: Vec<Subnet>,

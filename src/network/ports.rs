@@ -1,9 +1,9 @@
 //! Published ports of the host, and the sockets that hold them.
 //!
-//! While the container runs, its monitor holds a bound socket for each published port, and never
-//! reads from it. So the kernel refuses the port to other programs. If another program has the port
-//! already, `claim` fails. The firewall rewrites packets to the port before the kernel looks for a
-//! socket, so no packet arrives at the socket.
+//! While the container runs, its monitor holds a bound socket for each published port and host
+//! address, and never reads from the socket. So the kernel refuses the port to other programs. If
+//! another program has the port already, `claim` fails. The firewall's rules for the port rewrite a
+//! packet before the kernel looks for a socket, so such a packet does not arrive at the socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -52,7 +52,7 @@ impl PortMap {
     }
 }
 
-/// The host addresses of a `-p` that names no address; `None` for a family that is not published.
+/// The host addresses for a `-p` that names no address; `None` for a family that is not published.
 pub struct Defaults {
     pub ipv4: Option<IpAddr>,
     pub ipv6: Option<IpAddr>,
@@ -77,8 +77,8 @@ pub fn check_count(wanted: &[Publish]) -> Result<usize> {
     Ok(count)
 }
 
-/// Claims the ports of `wanted`. Fails if a port is in use. If any port of a host range would do,
-/// fails if all of them are in use.
+/// Claims the ports of `wanted`. Fails for example if a port is in use, or if an address is not one
+/// of the host's. If any port of a host range would do, fails if all ports of the range fail.
 pub fn claim(
     wanted: &[Publish],
     defaults: &Defaults,
@@ -209,7 +209,7 @@ fn hold_all(
     Ok(())
 }
 
-/// A socket bound to a port.
+/// Returns a socket bound to `at`, with SO_REUSEADDR if `reuse` is set.
 fn hold(protocol: Protocol, at: SocketAddr, reuse: bool) -> Result<OwnedFd, Errno> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
@@ -226,10 +226,11 @@ fn hold(protocol: Protocol, at: SocketAddr, reuse: bool) -> Result<OwnedFd, Errn
 }
 
 /// Whether a socket with the local address `local`, in the form of /proc/net/tcp (proc_pid_net(5)),
-/// keeps others from binding to `at`.
+/// can keep other sockets from binding to `at`.
 fn is_taken_by(local: &str, at: SocketAddr) -> bool {
     let Some((address, port)) = local.split_once(':') else { return false };
-    // Each group of eight digits is four bytes of the address as one number of this machine.
+    // Each group of eight digits is four bytes of the address, as one number in this machine's byte
+    // order.
     let bytes: Vec<u8> = (0..address.len() / 8)
         .filter_map(|group| u32::from_str_radix(address.get(group * 8..group * 8 + 8)?, 16).ok())
         .flat_map(u32::to_ne_bytes)
@@ -240,7 +241,7 @@ fn is_taken_by(local: &str, at: SocketAddr) -> bool {
         _ => return false,
     };
     let overlaps = match (address, at.ip()) {
-        // `hold` makes sockets that are only for IPv6.
+        // `hold` sets IPV6_V6ONLY, so an IPv4 socket does not conflict with its IPv6 socket.
         (IpAddr::V4(_), IpAddr::V6(_)) => false,
         (IpAddr::V6(address), IpAddr::V4(_)) => address.is_unspecified(),
         (one, other) => one == other || one.is_unspecified() || other.is_unspecified(),
@@ -248,10 +249,11 @@ fn is_taken_by(local: &str, at: SocketAddr) -> bool {
     overlaps && u16::from_str_radix(port, 16) == Ok(at.port())
 }
 
-/// The program that has a port: finds the socket in /proc/net/tcp or its siblings
-/// (proc_pid_net(5)), then the process that has the socket open.
+/// Names the program that has a port: finds the socket in /proc/net/tcp or its siblings
+/// (proc_pid_net(5)), then the process that has the socket open. Returns `None` if only ended
+/// connections use the port, or if no socket is found.
 fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
-    /// The state of a connection that no process has open any more.
+    /// The state TIME_WAIT: no process has the connection open any more.
     const TIME_WAIT: &str = "06";
     let name = protocol.name();
     let mut inode = None;

@@ -1,8 +1,9 @@
-//! The record of a network: `networks/<name>/config.json`, and the locks on networks.
+//! The record of a network: the file `config.json` in the network's directory (`naming::dir`). Also
+//! the locks on networks.
 //!
-//! The record describes the network. The containers on it are not in the record, but in the leases
-//! of `ipam`. `create` makes networks and `lifecycle` removes them. The file is replaced by
-//! rename(2) and synced, because it must survive a power cut.
+//! The record describes the network, but not the containers on it: the leases of `ipam` do that.
+//! `create` makes networks and `lifecycle` removes them. The file is replaced by rename(2) and
+//! synced, because the record must survive a power cut.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -38,20 +39,21 @@ pub struct Network {
     pub created: i64,
     /// The name of the bridge; `None` if `direct` is set.
     pub bridge: Option<String>,
-    /// One subnet per family at most.
+    /// At most one subnet per family; none with `--ipam-driver null`.
     pub pools: Vec<Pool>,
-    /// `--internal`: containers have no route to other networks and no published ports.
+    /// Containers have no route to other networks and no published ports. Set by `--internal`, and
+    /// for a parent that is a dummy interface.
     pub internal: bool,
     /// `None` means the MTU of the host's default route, or of the parent.
     pub mtu: Option<u32>,
-    /// The address on the host for a published port that names none.
+    /// The host address for a published port for which the user names no address.
     pub publish_address: Option<Ip>,
     pub labels: Vec<(String, String)>,
     /// The `-o` options of `network create`, as given.
     pub options: Vec<(String, String)>,
     /// Missing in records of older versions, like all fields below.
     pub attachable: Option<bool>,
-    /// `--aux-address`: names and addresses that containers never get.
+    /// `--aux-address`: pairs of a name and an address that containers never get.
     pub auxiliary: Option<Vec<(String, Ip)>>,
     /// `--ipam-opt`, which `inspect` shows.
     pub ipam_options: Option<Vec<(String, String)>>,
@@ -59,7 +61,7 @@ pub struct Network {
     pub direct: Option<Direct>,
 }
 
-/// The driver of networks that the user gives no driver.
+/// The driver of a network if the user names no driver.
 pub const DEFAULT_DRIVER: &str = "bridge";
 
 /// `-o`: whether the network's containers may reach each other. Docker's key, like the keys below.
@@ -81,8 +83,8 @@ pub fn truth(value: &str) -> Option<bool> {
 }
 
 impl Network {
-    /// Reads the record of a network; `None` if there is none. Fails if the file's version is
-    /// unknown.
+    /// Reads the record of a network; `None` if there is none. Fails if the file is damaged or has
+    /// another version.
     pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
         let path = dir(roots, name).join("config.json");
         let Some(network) = store::read_json::<Network>(&path)? else { return Ok(None) };
@@ -96,7 +98,7 @@ impl Network {
     fn checked(mut self) -> Result<Network> {
         network_name::recorded(&mut self.name);
         if self.direct.is_some() {
-            // Older versions wrote an empty name.
+            // Older versions wrote an empty bridge name.
             self.bridge = None;
             return Ok(self);
         }
@@ -152,7 +154,7 @@ impl Network {
         given.map(|(_, value)| value.as_str())
     }
 
-    /// Whether an `-o` option is not set to false.
+    /// Whether an `-o` option is on. An option is on unless the user sets it to false.
     pub fn enables(&self, option: &str) -> bool {
         self.option(option).and_then(truth) != Some(false)
     }
@@ -173,9 +175,9 @@ impl Network {
         self.auxiliary.iter().flatten().any(|(_, kept)| kept.0 == address)
     }
 
-    /// Locks the network for a change of its leases, its bridge or its containers' hosts files.
-    /// Fails if the network was removed at the same time: no record would name what the caller then
-    /// makes.
+    /// Locks the network for a change of its leases, its bridge or parent, or its containers' hosts
+    /// files. Fails if the network was removed at the same time: otherwise the caller could make a
+    /// link that no record names.
     pub fn lock(&self, roots: &Roots) -> Result<Lock> {
         let path = dir(roots, &self.name).join(".lock");
         let lock = match Lock::wait(&path, LockMode::Exclusive) {
@@ -188,8 +190,8 @@ impl Network {
         }
     }
 
-    /// Writes the directory and the file. A kill in between leaves an empty directory, which the
-    /// next `create` of this name uses.
+    /// Writes the directory and the file. A kill in between leaves a directory without a record,
+    /// which the next `create` of this name uses.
     pub fn write(&self, roots: &Roots) -> Result<()> {
         let dir = dir(roots, &self.name);
         store::make_dir(&roots.networks())?;
@@ -224,7 +226,7 @@ mod tests {
     use super::*;
     use crate::network::subnet::Subnet;
 
-    /// A file of an earlier version, whose code held subnets and addresses as strings.
+    /// A record that an earlier version wrote, whose code held subnets and addresses as strings.
     const OLD: &str = r#"{"version":1,"name":"web","id":"ab12","created":5,"bridge":"mydocker-ab12cd","pools":[{"subnet":"10.1.2.0/24","gateway":"10.1.2.1","range":"10.1.2.128/25"},{"subnet":"fd00::/64","gateway":"fd00::1","range":null}],"internal":false,"mtu":1450,"publish_address":"127.0.0.1","labels":[["a","b"]],"options":[["mtu","1450"]]}"#;
 
     #[test]

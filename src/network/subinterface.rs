@@ -1,10 +1,10 @@
-//! One container's interface on a macvlan or ipvlan network: a link on the host's parent, made
-//! inside the container's network namespace.
+//! One container's interface on a macvlan or ipvlan network: a link inside the container's network
+//! namespace, whose parent is a link of the host.
 //!
 //! The host has no end of this link. To find the link when no process of the container is left, the
 //! namespace gets a number in the host's namespace (RTM_NEWNSID). The link is made with the
-//! endpoint's random name; then it gets its own name, such as `eth0`, and the random name becomes
-//! its alias in the same message. So the link can always be found. Needs Linux 4.16.
+//! endpoint's random name. Then one message gives the link its own name, such as `eth0`, and the
+//! random name as its alias. So the link can be found at each of these steps. Needs Linux 4.16.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -22,11 +22,12 @@ use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
 /// How long to try again to make the link and to set it up. The kernel removes the links of an
-/// ended network namespace some time after its last process. Until then a passthru link holds the
-/// parent (`EINVAL` when a link is made), and other links hold their MAC addresses (`EBUSY`;
-/// `EADDRINUSE` when a macvlan link is set up). The monitor removes the links that the container
-/// had at its start, so this happens only if the monitor was killed or `network connect` made the
-/// link.
+/// ended network namespace some time after its last process. Until then, a passthru link holds the
+/// parent (`EINVAL` when a link is made), and so does a link of the other driver (`EBUSY`: a parent
+/// serves either macvlan or ipvlan). A macvlan link holds its MAC address, and an ipvlan link its
+/// IP addresses (`EADDRINUSE` when the new link is set up). The monitor removes the links that the
+/// container had at its start. So a link remains only if the monitor was killed, or if the link is
+/// from `network connect`.
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 

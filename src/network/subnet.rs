@@ -102,7 +102,8 @@ impl Subnet {
         self.base
     }
 
-    /// The last address of the subnet, which is the broadcast address in IPv4.
+    /// The last address of the subnet. In IPv4 it is the broadcast address, except with a prefix of
+    /// 31 or 32 bits.
     pub fn last(&self) -> IpAddr {
         let bits = bits(self.base) | !mask(self.base, self.prefix) & full(self.base);
         address_of(bits, self.family())

@@ -13,7 +13,7 @@ use crate::raw;
 /// A flag: its long name, its short letter (a space for none), and whether it takes a value.
 pub type Flag = (&'static str, char, bool);
 
-/// The flags and operands as typed.
+/// The flags and operands of a command line.
 #[derive(Default)]
 pub struct Args {
     flags: Vec<(&'static str, String)>,
@@ -94,7 +94,7 @@ impl Args {
         }
     }
 
-    /// These arguments, of a command that takes flags alone. Fails if there is an operand.
+    /// Returns the arguments of a command that takes only flags. Fails if there is an operand.
     pub fn without_operands(&self) -> Result<&Args> {
         match self.operands.first() {
             Some(extra) => fail!("unexpected argument '{extra}'"),

@@ -1,6 +1,6 @@
 //! A bundle's config.json (OCI runtime specification 1.3, config.md) as the runtime's `Spec`.
 //!
-//! The file is untrusted: its size is bounded, and an error names the field and the expected value
+//! The file is untrusted: its size is bounded, and an error about a value names the field
 //! (`json::Node`). A property that the specification defines and this runtime does not support is
 //! an error. A property that the specification does not define is ignored, as the specification
 //! demands. `process`, `mounts`, `linux`, `resources`, `scheduling` and `net_devices` read their
@@ -19,7 +19,7 @@ use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec, SystemPaths, SystemSettings};
 
-/// The largest config.json that is read, in bytes.
+/// The maximum size in bytes of config.json, and of other JSON files that the caller names.
 const MAX_CONFIG: u64 = 8 << 20;
 
 /// The content of config.json.
@@ -46,7 +46,7 @@ pub struct HostHooks {
 /// Reads config.json. Fails if the file is empty, larger than 8 MiB or not a regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut options = std::fs::OpenOptions::new();
-    // O_NONBLOCK: the open of a named pipe that has no writer would otherwise never end.
+    // O_NONBLOCK: otherwise open(2) of a named pipe would wait until the pipe has a writer.
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.context(|| format!("open {}", path.display()))?;
     let found = file.metadata().context(|| format!("look at {}", path.display()))?;
@@ -56,8 +56,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_opened(file, found.len(), path)
 }
 
-/// Reads the bytes of a file that the caller names, which may be a pipe. Fails if the file is empty
-/// or larger than 8 MiB.
+/// Reads the bytes of a file that the caller names. The file may be a pipe. Fails if the file is
+/// empty or larger than 8 MiB.
 pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
     read_opened(file, 0, path)
@@ -77,9 +77,9 @@ fn read_opened(file: std::fs::File, expected: u64, path: &Path) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Parses a config.json of the directory `bundle` for the container `id`. The root is mounted on
-/// itself, or on the directory `scratch` if the root is the host's `/`. With `by_systemd`, the
-/// cgroup is a systemd unit. An error names the field.
+/// Parses the config.json of the directory `bundle` for the container `id`. The root is mounted on
+/// itself, or on the directory `scratch` if the root is the host's `/`. With `by_systemd`, systemd
+/// makes the cgroup. An error about a value names the field.
 pub fn parse(
     bytes: &[u8],
     id: &str,
@@ -175,7 +175,7 @@ pub fn parse(
 impl Config {
     /// Whether the file has the object `process`. Without it, `create` succeeds and `start` fails.
     pub fn has_process(&self) -> bool {
-        // The object names at least the program.
+        // `process::parse` requires `args` with at least the program.
         !self.spec.process.args.is_empty()
     }
 }
@@ -219,7 +219,6 @@ fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// Reads a list of absolute paths.
 fn absolute_paths(linux: &Node<'_>, key: &str) -> Result<Vec<String>> {
     linux.list(key, MAX_ENTRIES, absolute)
 }

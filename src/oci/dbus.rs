@@ -1,9 +1,9 @@
-//! The parts of D-Bus that `systemd` needs (D-Bus Specification, "Message Protocol" and
+//! The parts of D-Bus that the module `systemd` needs (D-Bus Specification, "Message Protocol" and
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
-//! between them. Messages are in the host's byte order, because the peer is on the same host. The
-//! size of each message is bounded. The total time of the handshake, of each call and of each wait
-//! for a signal is bounded too. Introspection, file descriptors and most argument types are not
-//! implemented.
+//! between the replies. Messages are in the host's byte order, because the peer is on the same
+//! host. The size of each message is bounded. The total time of the handshake, of each call and of
+//! each wait for a signal is bounded too. Introspection, file descriptors and most argument types
+//! are not implemented.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result, fail};
 
-/// The largest body of a message that is read, and the largest header, in bytes. systemd's messages
-/// have a few hundred bytes.
+/// The maximum size in bytes of a received message's body, and of its header fields. systemd's
+/// messages have a few hundred bytes.
 const MAX_MESSAGE: usize = 1 << 20;
 /// The longest line of the handshake, in bytes.
 const MAX_LINE: usize = 1024;
@@ -272,7 +272,7 @@ impl Connection {
     }
 
     /// Calls a method and returns its reply. Fails if the reply is an error or takes more than 30
-    /// seconds.
+    /// seconds, or if more than `MAX_SIGNALS` signals wait for `Connection::signal`.
     pub fn call(&mut self, object: &Object, method: &str, body: Body) -> Result<Message> {
         self.deadline = Instant::now() + self.max_wait;
         self.serial += 1;
@@ -295,8 +295,8 @@ impl Connection {
         }
     }
 
-    /// Returns the first signal `member` for which `wanted` returns a value. Fails if no such
-    /// signal arrives within 30 seconds.
+    /// Waits for a signal `member` for which `wanted` returns a value, and returns this value.
+    /// Fails if no such signal arrives within 30 seconds, or if `wanted` fails.
     pub fn signal<T>(
         &mut self,
         member: &str,
@@ -315,8 +315,8 @@ impl Connection {
         }
     }
 
-    /// Waits until `transfer` has moved some bytes, but not beyond the deadline. `limit` sets the
-    /// longest wait of the transfer. Returns the number of bytes.
+    /// Waits until `transfer` has moved some bytes. Returns their number. Fails at the deadline, or
+    /// if the bus closes the connection. `limit` sets the socket's timeout for the transfer.
     fn wait(
         &mut self,
         limit: fn(&UnixStream, Option<Duration>) -> std::io::Result<()>,
@@ -449,7 +449,7 @@ pub fn system_bus() -> Result<String> {
 mod tests {
     use super::*;
 
-    /// A message of another peer: to `Connection`, a signal without fields.
+    /// A signal without header fields. No step of `Connection` waits for such a signal.
     const OTHER: [u8; 16] = [OWN, SIGNAL, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
 
     #[test]
@@ -458,7 +458,8 @@ mod tests {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
             let mut connection = Connection::over(ours, Duration::from_millis(200));
             let bus = std::thread::spawn(move || {
-                // The pieces arrive so fast that only a limit on all waits together ends the step.
+                // A piece arrives before any single read times out, so only the limit on the whole
+                // step ends the step.
                 while theirs.write_all(chunk).is_ok() {
                     std::thread::sleep(Duration::from_millis(10));
                 }

@@ -1,8 +1,9 @@
-//! `exec`: starts another process in a created or running container
-//! (`runtime::exec::exec_and_leave`). A process.json describes the process, or flags that change
-//! the container's own `process`. This command is the parent of the process, and waits until the
-//! process ends. With `--detach`, no process of mydocker stays, and the parent is the caller's
-//! nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
+//! `exec`: starts another process in a created or running container, or with `--ignore-paused` in a
+//! paused one (`runtime::exec::exec_and_leave`). With `--process`, a process.json describes the
+//! process. Otherwise flags and operands change a copy of the container's own `process`. This
+//! command is the parent of the process, and waits until the process ends. With `--detach`, no
+//! process of mydocker stays. Then the parent is the nearest ancestor that is a subreaper
+//! (PR_SET_CHILD_SUBREAPER in prctl(2)), or the host's init.
 
 use std::os::fd::AsFd;
 
@@ -85,7 +86,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     };
     let scheduler = process.scheduling.scheduler.take_if(is_late);
     let (pid, mut console) = exec_and_leave(&target, &process, stdio)?;
-    // If the process has ended already and its reaper has reaped it, this fails.
+    // pidfd_open(2) fails if the process has ended already and its parent has reaped it.
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     let handed = (|| -> Result<()> {
         if let Some(scheduler) = scheduler {
@@ -148,15 +149,16 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
         (process.scheduling.first_cpus, process.scheduling.cpus) =
             (own.scheduling.first_cpus, own.scheduling.cpus);
     }
-    // `unconfined` means no label, but is not a missing one.
+    // `unconfined` asks for no label, so the container's own label must not replace it.
     if node.text("apparmorProfile")? != label::UNCONFINED {
         process.label = process.label.or(own.label);
     }
     Ok(process)
 }
 
-/// The cgroups that the process joins: the container's. `--cgroup PATH` replaces each of them by
-/// the cgroup PATH below it. `--cgroup CONTROLLER,…:PATH` does so only for the named controllers.
+/// The cgroups that the process joins. Without `--cgroup`, these are the container's cgroups.
+/// `--cgroup PATH` replaces each cgroup by the cgroup PATH below it. `--cgroup CONTROLLER,…:PATH`
+/// replaces only the cgroups of the named controllers.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     let own = container.cgroups();
     let mut cgroups = own.clone();

@@ -1,6 +1,6 @@
 //! `features`: what this runtime supports, in the format of features.md and features-linux.md of
 //! the runtime specification. The list depends on the code, not on the host. A test
-//! (`tests/oci/features.rs`) makes containers with nearly every listed item.
+//! (`tests/oci/features.rs`) makes containers with most of the listed items.
 
 use super::{linux, mounts, properties, scheduling};
 use crate::error::Result;

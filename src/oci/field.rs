@@ -1,14 +1,16 @@
 //! Reads fields of a kind that several parts of config.json share: booleans, absolute paths, words
-//! from a list. An error names the field (`json::Node`). The callers are `config` and the files
-//! that read a part of config.json, such as `linux` and `process`.
+//! from a list. Also refuses fields that are not supported. An error names the field
+//! (`json::Node`). The callers are `config` and the files that read a part of config.json, such as
+//! `linux` and `process`.
 
 use crate::error::{Error, Result};
 use crate::json::Node;
 
-/// The maximum number of entries of a list in config.json. Lists in `seccomp` have a smaller limit.
+/// The maximum number of entries of a list or an object in config.json. Lists in `seccomp` have a
+/// smaller limit.
 pub const MAX_ENTRIES: usize = 16 << 10;
 
-/// The value as a path. Fails unless the path starts with a slash.
+/// The value as a path. Fails if the path does not start with a slash.
 pub fn absolute(node: &Node<'_>) -> Result<String> {
     let path = node.string()?;
     if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
@@ -19,7 +21,8 @@ pub fn flag(node: &Node<'_>, key: &str) -> Result<bool> {
     node.get(key)?.map_or(Ok(false), |node| node.boolean())
 }
 
-/// Fails if the field has a value other than an empty one: this runtime does not support the field.
+/// Refuses a field that this runtime does not support. Accepts the values null, false and 0, and
+/// empty values.
 pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
     match node.get(key)? {
         Some(found) if !found.is_empty() => {

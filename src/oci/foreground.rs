@@ -1,6 +1,6 @@
 //! A `run` or `exec` in the foreground: forwards signals to the process, relays its terminal if it
-//! has one, and ends with its exit status. Detached calls do not use this file; then the caller's
-//! subreaper waits for the process.
+//! has one, and ends with its exit status. Detached calls do not use this file. Then the nearest
+//! ancestor that is a subreaper, or the host's init, reaps the process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -71,7 +71,7 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     }
 }
 
-/// Copies the bytes of one read(2). Returns false if either side has closed.
+/// Copies the bytes of one read(2). Returns false if `from` is at its end, or if either side fails.
 fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; 4096];
     match rustix::io::read(from, &mut buffer) {

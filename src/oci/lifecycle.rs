@@ -3,9 +3,10 @@
 //! At the end of `create`, the first process waits on a socket in the container's directory
 //! (`runtime::Caller::Leaves`). A `run` without startContainer hooks uses a socket pair instead.
 //! Only the startContainer hooks, no_new_privs, the seccomp filter and the program are left for
-//! `start`. No process of mydocker stays, except a `run` in the foreground: the first process
-//! becomes a child of the caller's subreaper, such as an engine's shim. A poststop hook that fails
-//! causes only a warning; any other hook that fails ends the container.
+//! `start`. A `run` in the foreground stays until the container ends. After a `create` or a
+//! detached `run`, the first process becomes a child of the nearest ancestor that is a subreaper,
+//! such as an engine's shim. A poststop hook that fails causes only a warning; any other hook that
+//! fails ends the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub struct Made {
     /// This command's end of the socket pair on which the first process waits for its start; `None`
     /// if the first process waits on the socket `start`.
     pub socket: Option<OwnedFd>,
-    /// The hooks of config.json, of which `poststart` and `poststop` have not run yet.
+    /// The hooks on the host's side. `poststart` and `poststop` have not run yet.
     pub hooks: HostHooks,
     pub has_process: bool,
 }
@@ -65,7 +66,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let ready = match begin(&container, socket, &hooks, has_process) {
         Ok(ready) => ready,
         Err(error) => {
-            // The first process may still wait for the start.
+            // The first process may still wait for its start, and would wait without an end.
             runtime::end(pidfd.as_fd());
             remove(container, hooks.poststop)?;
             return Err(error);
@@ -104,7 +105,7 @@ fn make(globals: &Globals, args: &Args, starter: Starter) -> Result<Made> {
     let sockets = super::sockets()?;
     process.preserved = super::preserved(args, sockets)?;
     if sockets > 0 {
-        // The first process fills in its own PID (`runtime::process`).
+        // The first process completes `LISTEN_PID=` with its own PID (`runtime::process`).
         process.env.retain(|pair| !pair.starts_with("LISTEN_"));
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=".to_owned()]);
     }
@@ -121,8 +122,8 @@ fn make(globals: &Globals, args: &Args, starter: Starter) -> Result<Made> {
     match build(&mut container, &mut config, &bytes, &bundle, starter, &mut reached_hooks) {
         Ok(running) => finish(container, running, config, args),
         Err(error) => {
-            // Report this error and ignore that of the removal. Poststop hooks undo what earlier
-            // hooks have set up.
+            // Report this error and ignore an error of the removal. Poststop hooks undo what
+            // earlier hooks have set up, so run them only if `build` came as far as its hooks.
             let poststop = if reached_hooks { config.host_hooks.poststop } else { Vec::new() };
             let _ = remove(container, poststop);
             Err(error)
@@ -158,8 +159,8 @@ fn build(
     container.state.annotations = config.annotations.clone();
     container.state.created = crate::time::Instant::now().to_rfc3339();
     store::replace(&container.config(), bytes, Durability::Lazy)?;
-    // Save the state before anything is made, so that `delete` can remove what a killed `create`
-    // leaves.
+    // Save the state before anything of the container is made outside its directory, so that
+    // `delete` can remove what a killed `create` leaves.
     container.save()?;
     spec.hooks.state = container.document();
     notify::offer(container, spec)?;
@@ -247,7 +248,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
 
 /// Lets the first process execute the program, and runs the poststart hooks. `socket` leads to the
 /// first process; without it, this function connects to the socket `start` in the container's
-/// directory. If a hook fails, kills the container. Without a program, changes nothing and fails.
+/// directory. If a hook fails, kills the container and fails. Without `has_process`, only fails.
 /// Returns the socket of `notify::listen` for the container's READY=1, if there is one.
 fn begin(
     container: &Container,
@@ -292,7 +293,8 @@ fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()
     }
 }
 
-/// The hooks of the copy of config.json that `create` has kept, and whether it has a process.
+/// Reads the container's own copy of config.json. Returns its host hooks, and whether it has the
+/// object `process`.
 fn kept(container: &Container) -> Result<(HostHooks, bool)> {
     config::parse_again(&config::read(&container.config())?)
 }
@@ -304,7 +306,8 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
         [id, signal] => (id, signal.as_str()),
         _ => fail!("kill takes a container id and a signal"),
     };
-    // As in kill(2), 0 is no signal and only checks that the container runs.
+    // As in kill(2), 0 is no signal. With 0, this command only checks that the container has not
+    // stopped, and --all skips the check.
     let sent = Signal::parse(signal);
     if sent.is_none() && signal != "0" {
         fail!("unknown signal '{signal}'");
@@ -319,7 +322,7 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     let Some(signal) = sent else { return Ok(0) };
     if all || signal == Signal::KILL {
         // In a PID namespace of the container's own, SIGKILL to PID 1 ends all processes. Without
-        // one, only the cgroup lists the processes.
+        // such a namespace, only the cgroup lists the processes.
         cgroup::signal(&container.state.cgroups, signal);
     }
     if let Some(pidfd) = container.process()? {

@@ -22,7 +22,8 @@ use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
 
-/// The longest cgroupsPath, in bytes. The kernel's limit of 4,096 includes the hierarchy's mount.
+/// The maximum length of cgroupsPath, in bytes. The kernel limits a path to 4096 bytes, and the
+/// hierarchy's mount point is a part of the cgroup's path.
 const MAX_CGROUPS_PATH: usize = 3072;
 
 /// The kinds of namespaces.
@@ -124,7 +125,7 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
         "" => Path::new("/").join(id),
         path => Path::new("/").join(path),
     };
-    // Refuse a name that the kernel can't have, and `..`, which could lead to another cgroup.
+    // Refuse a name that the kernel does not accept, and `..`, which could lead to another cgroup.
     let plain = path.as_os_str().len() <= MAX_CGROUPS_PATH
         && path.components().all(|part| match part {
             Component::Normal(name) => name.len() <= 255 && !name.as_bytes().contains(&0),
@@ -180,8 +181,8 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     })
 }
 
-/// The sysctls to set. Fails if a sysctl belongs to no namespace, or to one that the container
-/// shares with the host.
+/// The sysctls to set. Fails if a sysctl has a bad name, belongs to no namespace, or belongs to a
+/// namespace that the container shares with the host.
 pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String, String)>> {
     let Some(all) = linux.get("sysctl")? else { return Ok(Vec::new()) };
     all.fields(MAX_ENTRIES, |key, value| {
@@ -219,7 +220,7 @@ pub fn seccomp(
     Ok(Seccomp::Filter(Box::new(filter)))
 }
 
-/// The mount propagation of the container's `/`.
+/// The mount propagation of the container's `/`; `None` if it is private.
 pub fn root_propagation(linux: &Node<'_>) -> Result<Option<LastPropagation>> {
     const WORDS: [&str; 8] = [
         "private",

@@ -2,10 +2,10 @@
 //! line uses. It runs if the binary's name is that of a runtime (`is_called`), or by `mydocker
 //! oci`.
 //!
-//! `config` turns config.json into a `Spec`, `lifecycle` has the life cycle, and `state` a
-//! container's directory. An error is one line on stderr, and also in the file of `--log`, which
-//! engines show to their users. A failure exits with 1, or with 255 for `exec`. A `run` or `exec`
-//! that waits exits with the status of its process.
+//! `config` turns config.json into a `Spec`, `lifecycle` has the commands of the life cycle, and
+//! `state` reads and writes a container's directory. An error is one line on stderr, and one line
+//! in the file of `--log`: engines show this file's errors to their users. A failure exits with 1,
+//! or with 255 for `exec`. A `run` or `exec` that waits exits with the status of its process.
 
 mod args;
 mod config;
@@ -80,7 +80,7 @@ const CREATE_FLAGS: [Flag; 8] = [
     ("no-new-keyring", ' ', false),
 ];
 
-/// The flags that `run` has and `create` has not.
+/// The flags of `run` in addition to those of `create`.
 const RUN_FLAGS: [Flag; 3] =
     [("detach", 'd', false), ("keep", ' ', false), ("no-subreaper", ' ', false)];
 
@@ -169,7 +169,8 @@ fn run(globals: &Args) -> Result<u8> {
         other => fail!("--log-format should be text or json, not '{other}'"),
     };
     if let Some(path) = globals.value("log").filter(|path| !path.is_empty()) {
-        // crun's other destinations are `journald:` and `syslog:`.
+        // As in crun, `file:` may precede the path. crun's other destinations, `journald:` and
+        // `syslog:`, are not supported.
         let path = match path.split_once(':') {
             Some(("file", path)) => path,
             Some(("journald" | "syslog", _)) => fail!("--log {path} should be a file"),
@@ -177,8 +178,8 @@ fn run(globals: &Args) -> Result<u8> {
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
         let log = Log { path, form };
-        // Fail at once, as runc and crun do: the caller looks for errors in this file. The file
-        // does not stay open, because its descriptor could count as one of --preserve-fds.
+        // Fail at once, as runc and crun do: the caller looks for errors in this file. Close the
+        // file again, because its descriptor could count as one of --preserve-fds.
         log.open().context(|| format!("open the log {}", log.path.display()))?;
         // Nothing else sets the log, so this can't fail.
         let _ = LOG.set(log);
@@ -270,8 +271,8 @@ fn print_text(text: &str) -> Result<u8> {
     Ok(0)
 }
 
-/// The text of an error. If a program was not found, adds the words by which engines recognise
-/// this.
+/// The text of an error. If a program was not found, adds the words by which engines recognise this
+/// error.
 fn message(error: &Error) -> String {
     if error.is_not_in_path() {
         format!("{error}: executable file not found in $PATH")
@@ -285,9 +286,9 @@ fn warn(text: &str) {
     report("warning", text);
 }
 
-/// Prints one line on stderr and appends one to the log. Ignores errors of both writes.
+/// Prints a line on stderr, and appends a line to the log. Ignores errors of both writes.
 fn report(level: &str, text: &str) {
-    // A hostile config.json must not send commands to the terminal.
+    // A hostile config.json must not send control sequences to the terminal.
     let text = text.replace(char::is_control, " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");
     let Some(log) = LOG.get() else { return };

@@ -1,8 +1,8 @@
 //! The array `mounts` of config.json (config.md, "Mounts") as mounts of the runtime. An option sets
-//! attributes of the mount, sets its propagation, or selects the kind of mount (`bind`, `remount`,
-//! `idmap`, `tmpcopyup`). Options in `NEUTRAL` have no effect. All other options are passed to the
-//! file system. For a bind or a remount they are errors, and a mount of the cgroups ignores them.
-//! `copy-symlink` is known but not supported, so it is an error.
+//! attributes of the mount, sets its propagation, or selects the kind of mount (`bind`, `rbind`,
+//! `remount`, `idmap`, `ridmap`, `tmpcopyup`). Options in `NEUTRAL` have no effect. All other
+//! options are passed to the file system. For a bind or a remount they are errors, and a mount of
+//! the cgroups ignores them. `copy-symlink` is known but not supported, so it is an error.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ const OPTIONS: [(&str, u32, u32); 19] = [
     ("defaults", 0, 0),
 ];
 
-/// Options of mount(8) that have no effect on a new mount.
+/// Options of mount(8) and of devpts that this runtime accepts and ignores.
 const NEUTRAL: [&str; 9] = [
     "async",
     "nolazytime",
@@ -69,8 +69,8 @@ const SHARED: Option<LastPropagation> =
 /// below.
 const PROPAGATION: [&str; 4] = ["private", "slave", "shared", "unbindable"];
 
-/// The mounts in their order. A bind mount without a propagation option gets that of the root, or
-/// `private` if the root is unbindable.
+/// The mounts in their order. A bind mount without a propagation option gets the root's
+/// propagation, or `private` if the root is unbindable.
 pub fn parse(
     node: &Node<'_>,
     bundle: &Path,
@@ -181,8 +181,8 @@ fn mount(
 }
 
 /// The ID mapping of a mount: the mount's own, or the container's if the mount has the option
-/// `idmap` or `ridmap` and no mapping. Fails if only one of the two lists is given, or if there is
-/// no mapping to use.
+/// `idmap` or `ridmap` and no mapping. Fails if only one of `uidMappings` and `gidMappings` is
+/// given, or if the option needs the container's mapping and the container has none.
 fn owners(node: &Node<'_>, options: &Options, ids: Option<&IdMaps>) -> Result<Option<Owners>> {
     let own = mappings(node)?;
     let ids = match (own.uids.is_empty(), own.gids.is_empty(), options.maps_owners) {
@@ -224,8 +224,8 @@ struct Options {
 }
 
 impl Options {
-    /// Replaces the effect of earlier propagation options on the same mounts, except that `slave`
-    /// then `shared` means both.
+    /// Replaces the effect of earlier propagation options, except that `slave` then `shared` means
+    /// both. If the option is not `recursive`, keeps `propagation_below`.
     fn propagate(&mut self, kind: usize, recursive: bool) {
         let was_slave = self.propagation == Some(Propagation::Slave);
         let last = |kind| Some(LastPropagation { kind, recursive });

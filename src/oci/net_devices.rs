@@ -22,8 +22,8 @@ pub struct NetDevice {
     inside: String,
 }
 
-/// Reads the interfaces to move. Fails if the container uses the host's network, or if a name is
-/// bad or occurs twice.
+/// Reads the interfaces to move. Fails if there are interfaces and the container uses the host's
+/// network, if a name is not valid, or if two interfaces get the same name in the container.
 pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>> {
     let Some(all) = linux.get("netDevices")? else { return Ok(Vec::new()) };
     if !all.is_empty() && namespaces.network == Namespace::Host {
@@ -46,7 +46,8 @@ pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>
     Ok(devices)
 }
 
-/// Whether the kernel accepts `name` as the name of an interface, which may contain one `%d`.
+/// Whether `name` is valid as the name of an interface. The name may contain one `%d`. Unlike the
+/// kernel, refuses control characters.
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     let is_template = !name.contains('%') || name.matches('%').count() == 1 && name.contains("%d");
@@ -56,8 +57,9 @@ fn is_name(name: &str) -> bool {
         && is_template
 }
 
-/// Moves the interfaces into the container's network namespace: the one at a path, which the
-/// container's first process may not have joined yet, or the new one of process `pid`.
+/// Moves the interfaces into the container's network namespace. If the configuration gives a path
+/// of the namespace, opens this path, because the container's first process may not have joined
+/// the namespace yet. Otherwise, opens the namespace of process `pid`.
 pub fn move_all(devices: &[NetDevice], namespaces: &Namespaces, pid: Pid) -> Result<()> {
     if devices.is_empty() {
         return Ok(());

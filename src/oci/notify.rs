@@ -30,7 +30,7 @@ const SOCKET: &str = "notify.sock";
 /// The path in the container at which the socket's directory is mounted.
 const INSIDE: &str = "/run/notify";
 const VARIABLE: &str = "NOTIFY_SOCKET";
-/// The longest message that is read, in bytes.
+/// The maximum number of bytes that are read from a message. The rest is dropped.
 const MAX_MESSAGE: usize = 4096;
 
 /// Gives the container a directory for the socket and its own NOTIFY_SOCKET, if this process has a
@@ -58,7 +58,7 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
 }
 
 /// Makes the socket and listens on it. Callers do this before the container's program starts.
-/// `None` if NOTIFY_SOCKET is not set now, or was not set at `create`.
+/// Returns `None` if this process has no NOTIFY_SOCKET, or if `create` had none.
 pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let directory = container.dir.join(DIRECTORY);
     if std::env::var_os(VARIABLE).is_none() || !directory.is_dir() {
@@ -73,8 +73,8 @@ pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     Ok(Some(socket))
 }
 
-/// Waits until the container sends READY=1 or ends. If it sends READY=1, passes this on to the
-/// caller's socket.
+/// Waits until the container sends READY=1 or ends. If the container sends READY=1, sends READY=1
+/// and `pid` to the socket in this process's NOTIFY_SOCKET.
 pub fn relay(socket: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
     let mut buffer = [0; MAX_MESSAGE];
     loop {

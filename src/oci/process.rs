@@ -13,7 +13,7 @@ use crate::runtime::spec::{Capabilities, Identity, Process, ProcessLimits, Rlimi
 
 /// The largest user or group ID: to the kernel, -1 means "unchanged".
 const MAX_ID: u32 = u32::MAX - 1;
-/// The user and the umask of a process whose configuration names none.
+/// The user and the umask of a process whose configuration does not set them.
 const ROOT: Identity = Identity::Numbers { uid: 0, gid: 0, groups: Vec::new() };
 const UMASK: u32 = 0o022;
 
@@ -137,8 +137,8 @@ fn capability_sets(process: &Node<'_>) -> Result<Capabilities> {
     };
     let (effective, permitted) = (set("effective")?, set("permitted")?);
     let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
-    // The kernel makes only permitted and inheritable capabilities ambient. A configuration that
-    // requests others must still run.
+    // A capability can be ambient only if it is both permitted and inheritable (capabilities(7)).
+    // If a configuration requests other ambient capabilities, the container must still run.
     let granted = ambient & permitted & inheritable;
     for (key, beyond) in [("effective", effective & !permitted), ("ambient", ambient & !granted)] {
         if beyond != 0 {

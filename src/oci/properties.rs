@@ -1,12 +1,12 @@
 //! The properties of a container's scope (systemd.resource-control(5)): its limits, and what the
 //! annotations `org.systemd.property.NAME` of config.json ask for, as runc and crun read them.
 //!
-//! At each change of the scope, systemd rewrites the limits that it knows. So `limits` makes
-//! properties of the limits on memory, CPU and PIDs that systemd supports, also of those in
+//! When systemd changes the scope, it can write its own values of the limits again. So `limits`
+//! turns the limits on memory, CPU and PIDs that systemd supports into properties, also those in
 //! `unified`. The other limits are only written to the cgroup's files. The text of an annotation is
-//! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. An int32, such
-//! as `5`, under a name that ends in `Sec`, but not in `USec`, is a number of seconds, and sets the
-//! property that ends in `USec`.
+//! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. If the name
+//! ends in `Sec`, but not in `USec`, a number means seconds, and sets the property whose name ends
+//! in `USec`.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,8 @@ pub fn limits(cgroup: &Cgroup, is_v2: bool) -> Vec<(&'static str, Value)> {
     all
 }
 
-/// The properties that stand for a file of cgroup v2 with this content.
+/// The properties for a file of cgroup v2 with this content. None if systemd has no property for
+/// the file, or if the content is malformed.
 fn of_file(file: &str, text: &str) -> Vec<(&'static str, Value)> {
     let name = match file {
         "cpu.max" => {
@@ -111,7 +112,8 @@ fn each_second(quota: Option<u64>, period: u64) -> Value {
     }))
 }
 
-/// A list such as `0-3,7` as bits, the lowest first.
+/// Converts a list such as `0-3,7` to a bit mask: number 0 is the lowest bit of the first byte.
+/// `None` if the list is malformed or has a number above 8191.
 fn mask(list: &str) -> Option<Vec<u8>> {
     let mut mask = Vec::new();
     for part in list.split(',') {
@@ -131,7 +133,7 @@ fn mask(list: &str) -> Option<Vec<u8>> {
     Some(mask)
 }
 
-/// The properties that annotations ask for.
+/// The properties that annotations ask for. Fails if the name or the value of one is malformed.
 pub fn asked(annotations: &BTreeMap<String, String>) -> Result<Vec<(String, Value)>> {
     let named =
         annotations.iter().filter_map(|(key, text)| Some((key.strip_prefix(PREFIX)?, text)));

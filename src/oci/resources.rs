@@ -1,10 +1,10 @@
 //! `linux.resources` of config.json and of `update` (config-linux.md, "Control groups") as limits
 //! of the runtime's `Cgroup`. Every field of the specification becomes a limit, or an error that
-//! names the field. There are two exceptions: `useHierarchy` needs no action, and `update` reads
-//! `checkBeforeUpdate`. Whether the host supports a limit shows only when the limit is written to a
-//! cgroup. As in runc, 0 means that the field is not set, for the sizes in `memory`, for the
-//! shares, the quota, the periods and the realtime runtime in `cpu`, and for weights. For all other
-//! fields, 0 is a value.
+//! names the field. There are three exceptions: `useHierarchy` needs no action, a negative `kernel`
+//! means no limit, and `update` reads `checkBeforeUpdate`. `runtime::cgroup` checks whether the
+//! host supports a limit. As in runc, 0 means that the field is not set, for the sizes in `memory`,
+//! for the shares, the quota, the periods and the realtime runtime in `cpu`, and for weights. For
+//! all other fields, 0 is a value.
 
 use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub fn limits(resources: &Node<'_>) -> Result<Limits> {
     if let Some(pids) = resources.get("pids")?
         && let Some(limit) = signed(&pids, "limit")?
     {
-        // For `pids`, 0 is a limit: it leaves only the first process (runtime-spec 1.3, runc 1.4).
+        // For `pids`, 0 is a limit (runtime-spec 1.3). As in runc 1.4, 0 allows the first process.
         limits.resources.pids = Some(if limit == 0 { 1 } else { limit });
     }
     if let Some(io) = resources.get("blockIO")? {
@@ -186,7 +186,8 @@ fn weight(node: &Node<'_>, key: &str) -> Result<Option<u16>> {
     }
 }
 
-/// A text without white space, because it becomes a word in a cgroup file.
+/// Reads a text that becomes one word in a cgroup file. Fails if the text is empty, or contains
+/// white space or a control character.
 fn word(node: &Node<'_>) -> Result<String> {
     let text = node.string()?;
     if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {

@@ -50,7 +50,7 @@ pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
             if let Some(flags) = node.get("flags")?.filter(|flags| !flags.is_empty()) {
                 return Err(flags.wrong("empty, because no flags are specified"));
             }
-            /// PER_LINUX32 of linux/personality.h, which no crate has.
+            /// PER_LINUX32 of linux/personality.h. No dependency defines this constant.
             const LINUX32: u32 = 8;
             Some(if one_of(&node.need("domain")?, &["LINUX", "LINUX32"])? == 1 {
                 LINUX32
@@ -69,7 +69,7 @@ fn scheduler(node: &Node<'_>) -> Result<Scheduler> {
         ("SCHED_FIFO", SCHED_FIFO),
         ("SCHED_RR", SCHED_RR),
         ("SCHED_BATCH", SCHED_BATCH),
-        // linux/sched.h reserves this number, and no crate has it.
+        // linux/sched.h reserves the number 4 for SCHED_ISO. No dependency defines the constant.
         ("SCHED_ISO", 4),
         ("SCHED_IDLE", SCHED_IDLE),
         ("SCHED_DEADLINE", SCHED_DEADLINE),

@@ -51,7 +51,8 @@ pub struct State {
     pub cgroups: Vec<String>,
     /// The systemd unit, if systemd has made the cgroups.
     pub unit: Option<String>,
-    /// If the container's mounts are the host's: the number of mounts on its root before `create`.
+    /// The number of mounts on the container's root before `create`. `None` if the container has
+    /// its own mount namespace.
     pub mounts_before: Option<usize>,
 }
 
@@ -84,11 +85,11 @@ impl Status {
 ///
 /// | file | content |
 /// |---|---|
-/// | `config.json` | a copy of the bundle's file, as it was at `create` |
+/// | `config.json` | a copy of the configuration, as it was at `create` |
 /// | `state.json` | `State`: PID, start time, boot, bundle, annotations, cgroups and more |
 /// | `start` | the socket on which the first process waits; removed at `start` |
 /// | `resources.json` | the limits, as the last `update` left them |
-/// | `notify`, `root` | see `notify` |
+/// | `notify`, `root` | directories that `notify::offer` makes |
 pub struct Container {
     pub dir: PathBuf,
     pub state: State,
@@ -108,7 +109,8 @@ pub fn check_id(id: &str) -> Result<()> {
 }
 
 impl Container {
-    /// Makes the directory of a new container and locks it. Fails if the id is in use.
+    /// Makes the directory of a new container and locks it. Fails if the id is not valid or is in
+    /// use.
     pub fn make(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         store::make_dir(root)?;
@@ -132,7 +134,8 @@ impl Container {
         Ok(Container { dir, state, is_damaged: false, _lock: lock })
     }
 
-    /// Opens and locks the container `id`, for a change. Fails if it does not exist.
+    /// Opens and locks the container `id`, for a change. Waits for the lock. Fails if the id is not
+    /// valid, or if the container does not exist.
     pub fn open(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         let dir = root.join(id);
@@ -143,7 +146,8 @@ impl Container {
         Ok(Container { dir, state, is_damaged, _lock: Some(lock) })
     }
 
-    /// Reads the container `id` without a lock. Fails if it does not exist.
+    /// Reads the container `id` without a lock. Fails if the id is not valid, or if the container
+    /// does not exist.
     pub fn look(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         let dir = root.join(id);
@@ -197,7 +201,7 @@ impl Container {
         })
     }
 
-    /// A pidfd of the first process; `None` if the process has ended.
+    /// A pidfd of the first process; `None` if the process has ended or was never started.
     pub fn process(&self) -> Result<Option<OwnedFd>> {
         if self.state.pid <= 0 || self.state.boot_id != process::boot_id() {
             return Ok(None);
@@ -268,8 +272,9 @@ impl Container {
     }
 }
 
-/// The address of the socket `name` in a directory, by way of the directory's descriptor, because a
-/// socket's path has at most 107 bytes (unix(7)).
+/// The address of the socket `name` in a directory, and the directory's descriptor. The address
+/// refers to the directory by this descriptor, because a socket's path has at most 107 bytes
+/// (unix(7)). Keep the descriptor open while the address is in use.
 pub fn address(directory: &Path, name: &str) -> Result<(OwnedFd, SocketAddrUnix)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = openat(CWD, directory, flags, Mode::empty())
@@ -283,9 +288,9 @@ fn absent(id: &str) -> Error {
     Error::absent(format!("container does not exist: {id}"))
 }
 
-/// The state, and whether state.json is damaged. Without state.json there is only the id: a killed
-/// `create` or a full disk leaves such a container, and nothing has been made for it. If the file
-/// is damaged, the cgroups are those that the kept config.json names.
+/// The state, and whether state.json is damaged. Without state.json, the state has only the id. A
+/// killed `create` or a full disk leaves such a container, before any cgroup or process is made. If
+/// state.json is damaged, the cgroups are those that the copy of config.json names.
 fn read(dir: &Path, id: &str) -> (State, bool) {
     let (state, is_damaged) = match store::read_json::<State>(&dir.join("state.json")) {
         Ok(state) => (state.unwrap_or_default(), false),

@@ -1,9 +1,9 @@
 //! What `events` prints about a container, in runc's form: the counters of its cgroups as JSON
 //! (admin-guide/cgroup-v2.rst and cgroup-v1/). A counter that the host does not keep is left out.
 //! The CPU time and the number of processes are never left out: without their counters, `usage`
-//! takes them from the processes. Times are in nanoseconds, those in `psi` in microseconds, and
-//! sizes in bytes. A limit `max` is the largest number, except for `pids`, whose `limit` is then
-//! left out.
+//! takes them from the processes. Times are in nanoseconds, but in microseconds in `psi`. Sizes are
+//! in bytes. `raw` has the kernel's own units. If a limit is `max`, the JSON has the largest 64-bit
+//! number; for `pids`, the JSON then has no `limit`.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,8 @@ impl Files<'_> {
         self.text(file)?.trim().parse().ok()
     }
 
-    /// The number in the first of the files that exists. For `max`, returns the largest number.
+    /// The number in the first of the files that exists. If the file has `max`, returns the largest
+    /// number.
     fn most(&self, names: [&str; 2]) -> Option<String> {
         let text = names.iter().find_map(|name| self.text(name))?;
         let is_none = text.trim() == "max";
@@ -110,7 +111,8 @@ fn cpu(files: &Files<'_>) -> String {
     ])
 }
 
-/// Pressure stall information: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and a line `full`.
+/// Converts pressure stall information to JSON. The file has a line
+/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and usually a line `full` in the same form.
 fn pressure(files: &Files<'_>, file: &str) -> Option<String> {
     let text = files.text(file)?;
     let lines = text.lines().filter_map(|line| {
@@ -169,7 +171,7 @@ fn memory(files: &Files<'_>) -> String {
 }
 
 fn block_io(files: &Files<'_>) -> String {
-    // v1: `8:0 Read 5`; v2: `8:0 rbytes=5 wbytes=6 rios=1 …`.
+    // A line of v1 is `8:0 Read 5`. A line of v2 is `8:0 rbytes=5 wbytes=6 rios=1 …`.
     let v1 = |file: &str| {
         let text = files.text(&format!("{file}_recursive")).or_else(|| files.text(file))?;
         let rows = text.lines().filter_map(|line| {

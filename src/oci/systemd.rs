@@ -1,11 +1,11 @@
 //! `--systemd-cgroup`: the container's cgroup is a transient scope of systemd, as kubelet and
 //! Podman request on hosts with systemd (org.freedesktop.systemd1(5), systemd.resource-control(5)).
 //!
-//! `linux.cgroupsPath` is then `SLICE:PREFIX:NAME`. systemd makes a scope only for existing
-//! processes, but the container's first process must start in its cgroup. So a short-lived process,
-//! the holder, is the first in the scope and ends when the container's process has joined. systemd
-//! also gets the limits, because otherwise its next change of the unit would undo them. Limits that
-//! systemd does not know are only written to the cgroup's files.
+//! `linux.cgroupsPath` is then `SLICE:PREFIX:NAME` or empty. systemd makes a scope only for
+//! existing processes, but the container's first process must start in its cgroup. So a short-lived
+//! process, the holder, is the first in the scope and ends when the container's process has joined.
+//! systemd also gets the limits that `properties` supports, because otherwise systemd's next change
+//! of the unit could undo them. The other limits are only written to the cgroup's files.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -93,8 +93,8 @@ impl Holder {
         let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
         match clone3(Flags::default(), None).context(|| "fork")? {
             Fork::Child => {
-                // Only the parent has the other end, so the read below returns when the parent
-                // closes it or ends.
+                // Only the parent keeps the pipe's other end. So the read below returns when the
+                // parent closes that end, or when the parent ends.
                 drop(ours);
                 let _ = sys::fds::close_all_but(&[theirs.as_fd()]);
                 while rustix::io::read(&theirs, &mut [0]) == Err(rustix::io::Errno::INTR) {}
@@ -174,7 +174,7 @@ pub fn stop(unit: &str) -> Result<()> {
         await_job(&mut bus, &answer.body().string()?)?;
     }
     let unit = Unit { slice: String::new(), name: unit.to_owned() };
-    // Ignore an error: only a scope that failed can be reset.
+    // Ignore an error: systemd normally has no such unit any more. Only a failed scope stays.
     let _ = reset(&mut bus, &unit);
     Ok(())
 }
@@ -202,8 +202,8 @@ fn listen(bus: &mut Connection) -> Result<()> {
     bus.call(&MANAGER, "Subscribe", Body::default()).map(drop)
 }
 
-/// Waits for the end of `job`. JobRemoved carries the job's number, its path, the unit and the
-/// result.
+/// Waits for the end of `job`. Fails if the job's result is not `done`. The signal JobRemoved
+/// carries the job's number, the job's path, the unit and the result.
 fn await_job(bus: &mut Connection, job: &str) -> Result<()> {
     let result = bus.signal("JobRemoved", |mut body| {
         body.number()?;
@@ -214,7 +214,7 @@ fn await_job(bus: &mut Connection, job: &str) -> Result<()> {
     if result == "done" { Ok(()) } else { fail!("systemd reports '{result}'") }
 }
 
-/// The limits that systemd supports, as properties of the scope.
+/// The limits that are passed to systemd, as properties of the scope.
 fn limits(cgroup: &Cgroup) -> Result<Vec<(&'static str, Value)>> {
     let is_v2 = Layout::detect()?.v1.is_empty();
     Ok(properties::limits(cgroup, is_v2))

@@ -3,8 +3,8 @@
 //!
 //! The new fields are merged into the container's current ones, because one limit may depend on
 //! another (memory and swap). The result is saved as `resources.json` in the container's directory
-//! before the cgroup's files are written. If an `update` is killed in between, the next `update`
-//! writes all limits again. Device rules can't change.
+//! before the cgroup's files are written. If an `update` is killed between these two steps, the
+//! next `update` writes all limits again. Device rules can't change.
 
 use std::io::Read as _;
 
@@ -112,8 +112,9 @@ fn field(value: &Value, key: &str) -> Option<Value> {
     }
 }
 
-/// Whether to fail if a memory limit is below the present use: `checkBeforeUpdate` of this update,
-/// otherwise of config.json. The value of an earlier update does not count.
+/// Whether the update must fail if the memory limit is below the present use. This is the value of
+/// `checkBeforeUpdate` in this update, or in config.json if this update does not set it. The value
+/// of an earlier update does not count.
 fn checks_memory(asked: &Value, own: &Value) -> bool {
     let given = |resources: &Value| {
         let memory = field(resources, "memory")?;
@@ -189,8 +190,8 @@ fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Drops limits that contradict the update and that the update does not set: the limit of memory
-/// and swap together if memory becomes unlimited, and `idle` if the cgroup gets shares.
+/// Drops two limits if they contradict the update and the update does not set them: the limit on
+/// memory and swap together if memory becomes unlimited, and `idle` if the cgroup gets shares.
 fn drop_contradicted(all: &mut Value, asked: &Value) {
     let has = |group: &str, key: &str| field(asked, group).and_then(|group| field(&group, key));
     let is_unlimited = has("memory", "limit")

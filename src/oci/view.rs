@@ -130,8 +130,9 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     print(&shown.join("\n"))
 }
 
-/// The command `events`: prints the container's resource use. Without `--stats` prints it again
-/// after each interval until the container ends, and reports each kill by the OOM killer.
+/// The command `events`: prints the container's resource use. Without `--stats`, prints the use
+/// again after each interval until the container ends, and reports each kill by the OOM killer.
+/// Fails if the container is not running.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     const INTERVAL_NS: i64 = 5_000_000_000;
     let interval = match args.value("interval") {
@@ -181,8 +182,8 @@ pub fn spec(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// `DEFAULT_SPEC` with a user namespace in which only the caller's IDs exist. The container uses
-/// the host's network and has no limits.
+/// `DEFAULT_SPEC` with a user namespace that maps only the caller's user ID and group ID. The
+/// container uses the host's network and has no limits on resources.
 fn rootless_spec() -> String {
     let map = |id: u32| format!("[{{ \"containerID\": 0, \"hostID\": {id}, \"size\": 1 }}]");
     let maps = format!(
@@ -200,5 +201,6 @@ fn rootless_spec() -> String {
     .fold(DEFAULT_SPEC.to_owned(), |text, (part, by)| text.replacen(part, by, 1))
 }
 
-/// A bind mount of the host's /sys: only the owner of a network namespace may mount a new sysfs.
+/// A bind mount of the host's /sys. The container cannot mount a new sysfs, because its user
+/// namespace does not own the host's network namespace.
 const SYS_OF_HOST: &str = "\"type\": \"none\", \"source\": \"/sys\", \"options\": [\"rbind\", ";

@@ -1,9 +1,10 @@
-//! A container's own copies of the files hosts, resolv.conf and hostname, which it may change.
+//! A container's own copies of hosts, resolv.conf and hostname, which the container may change.
 //!
-//! The copies are in a tmpfs of their own (tmpfs(5)). So the container's changes reach no disk, and
-//! their size is limited. The process that starts the container creates the tmpfs before it clones
-//! init, and keeps a descriptor to change the copies later. Init mounts the single files and not
-//! the tmpfs, so the container cannot create other files in the tmpfs.
+//! The copies are in a tmpfs of their own (tmpfs(5)). So the container's changes do not reach the
+//! original files, and the size of the copies is limited. The process that starts the container
+//! creates the tmpfs before it clones init, and keeps a descriptor to change the copies later. Init
+//! mounts the single files and not the tmpfs, so the container cannot create other files in the
+//! tmpfs.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -22,7 +23,7 @@ use super::spec::{MountSource, Spec};
 use crate::error::{Context, Result};
 use crate::sys;
 
-/// About how many bytes a container can add to all its copies together.
+/// The approximate number of bytes that a container can add to all its copies together.
 const ROOM: u64 = 1 << 20;
 
 /// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
@@ -68,9 +69,9 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     made.map(Some).context(|| "make the copies of the host's files")
 }
 
-/// Writes the files of `spec.texts`. Should be called while init builds the root, because no
+/// Writes the files of `spec.texts`. The caller can do this while init builds the root, because no
 /// command needs the files before the container runs. If the process is killed, a file may be
-/// half-written; the next start writes all of them again.
+/// half-written; the next start writes all these files again.
 pub fn save(spec: &Spec) -> Result<()> {
     for (path, text) in &spec.texts {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;

@@ -36,8 +36,9 @@ pub const FILLING: &str = "_data.filling";
 pub const FILLED: &str = "_data.filled";
 
 /// Copies the directory `target` of the image into the volume directory `volume` if the volume is
-/// empty. Also completes an earlier copy that was interrupted. `root` is the container's root. With
-/// `user_namespace`, the owners are stored as IDs of that user namespace.
+/// empty. If an earlier copy was complete but only partly moved into the volume, moves the rest.
+/// `root` is the container's root. With `user_namespace`, the owners are stored as IDs of that user
+/// namespace.
 pub fn fill(
     root: BorrowedFd<'_>,
     target: &Path,
@@ -99,12 +100,12 @@ pub fn finish(volume: &Path) -> Result<()> {
     };
     let to = rustix::fs::open(volume, DIRECTORY, Mode::empty())?;
     let stat = fstat(&from)?;
-    // Reading a directory while its entries are removed may skip entries, so read it until no entry
-    // is moved.
+    // Reading a directory while its entries are removed may skip entries, so read the directory
+    // again until no entry is moved.
     while move_entries(from.as_fd(), to.as_fd())? {}
     copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
     // If a container has created a file with the same name, the entry stays in the copy and is
-    // removed with it.
+    // removed with the copy.
     crate::store::remove_tree(&filled)
 }
 
@@ -330,7 +331,7 @@ mod tests {
         fs::write(root.join("data/file"), "the second's").unwrap();
         let home = dir.join("volume");
         let first = Lock::wait_existing(&home, LockMode::Exclusive).unwrap();
-        // The first container's incomplete copy.
+        // The first container has an incomplete copy.
         fs::create_dir(home.join(FILLING)).unwrap();
         fs::write(home.join(FILLING).join("file"), "the first's").unwrap();
         std::thread::scope(|scope| {

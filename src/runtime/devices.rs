@@ -1,9 +1,9 @@
-//! Creates the device nodes of a container: the six standard ones, the console, and those of
-//! `--device` and `--privileged`. Also creates links such as /dev/stdin (null(4), random(4),
-//! pts(4), mknod(2)).
+//! Creates the device nodes of a container: the six standard ones, the console, and those of the
+//! spec (`--device`, `--privileged`, `linux.devices`). Also creates links such as /dev/stdin
+//! (null(4), random(4), pts(4), mknod(2)).
 //!
-//! The nodes are made in a detached tmpfs before it is mounted on /dev, so no path of the image is
-//! involved. Nodes outside this tmpfs are made by descriptor inside the root. The rules of
+//! The nodes are made in a detached tmpfs before the tmpfs is mounted on /dev, so no path of the
+//! image is involved. Nodes outside this tmpfs are made by descriptor inside the root. The rules of
 //! `cgroup::devices` decide whether a process can open a node.
 
 use std::ffi::{OsStr, OsString};
@@ -33,8 +33,8 @@ const STANDARD: [(&str, u32, u32); 6] = [
     ("tty", 5, 0),
 ];
 
-/// The largest number of device nodes below one directory of the host. A large server has a few
-/// thousand.
+/// The largest number of device nodes and unread directories that `nodes_below` keeps. A large
+/// server has a few thousand nodes.
 const MAX_NODES: usize = 1 << 16;
 
 const LINKS: [(&str, &str); 6] = [
@@ -46,8 +46,8 @@ const LINKS: [(&str, &str); 6] = [
     ("pts/ptmx", "ptmx"),
 ];
 
-/// Creates the nodes, links and mount points in `dev`, the file system of /dev before it is
-/// mounted.
+/// Creates the nodes, links and mount points in `dev`, the detached file system that is mounted on
+/// /dev later.
 pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     standard(dev)?;
     // The console is a null device. If the container has a terminal, the terminal is mounted over
@@ -67,7 +67,8 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     });
     given.try_for_each(|(device, name)| {
         let (parent, file) = place(dev, device, name)?;
-        // The node may replace a standard one. An error means that there is none.
+        // The node may replace a standard one. Ignore an error: usually there is no file with this
+        // name. If an old file stays, `given_node` fails with EEXIST.
         let _ = rustix::fs::unlinkat(&parent, &file, AtFlags::empty());
         given_node(parent.as_fd(), &file, device, spec.ids.as_ref())
     })
@@ -91,7 +92,7 @@ fn unless_exists(made: Result<(), Errno>) -> Result<(), Errno> {
 /// Creates the nodes of `spec` that `populate` does not create, below the container's `root`: those
 /// outside /dev, or all if mydocker does not mount /dev. If nothing is mounted on /dev, also
 /// creates the standard nodes and links there. Fails if another file or device exists at a node's
-/// path.
+/// path, or if a node, link or directory cannot be created.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
     let has_dev = spec.mounts.iter().any(is_ours);
@@ -165,7 +166,7 @@ fn given_node(
 }
 
 /// The node for a container that is the same device as `path` on the host. `target` is the node's
-/// path in the container. Fails if `path` is no device node.
+/// path in the container. Fails if `path` does not exist or is no device node.
 pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     let found = stat(path).context(|| format!("device {}", path.display()))?;
     let kind = FileType::from_raw_mode(found.st_mode);
@@ -183,8 +184,8 @@ pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     })
 }
 
-/// The nodes for `--privileged`: every device node in the host's /dev except those that each
-/// container has of its own.
+/// The nodes for `--privileged`: the device nodes that `nodes_below` finds in the host's /dev,
+/// except those that each container has of its own.
 pub fn host_nodes() -> Result<Vec<DeviceNode>> {
     let is_given = |path: &PathBuf| {
         let standard = STANDARD.iter().map(|(name, ..)| *name).chain(["console", "ptmx"]);
@@ -196,14 +197,14 @@ pub fn host_nodes() -> Result<Vec<DeviceNode>> {
 
 /// The paths of all device nodes below a directory of the host's /dev, sorted. Symbolic links are
 /// not followed. Leaves out directories such as /dev/pts, which are usually separate file systems.
-/// Fails if there are more than 65,536 nodes.
+/// Fails if the nodes and the directories that are still to be read are more than 65,536.
 pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     const SEPARATE: [&str; 5] =
         ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
     let mut pending = vec![directory.to_owned()];
     let mut nodes = Vec::new();
     while let Some(directory) = pending.pop() {
-        // An error means that the directory was removed.
+        // Skip a directory that cannot be read, for example because it was removed.
         let Ok(entries) = std::fs::read_dir(&directory) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -223,7 +224,7 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Opens the container's /dev/null and checks that it is the null device. The result is mounted
-/// over files to mask them, so another file in place of /dev/null would appear there
+/// over files to mask them, so another file in place of /dev/null would appear at the masked paths
 /// (CVE-2025-31133).
 pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH;

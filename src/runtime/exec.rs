@@ -1,10 +1,10 @@
 //! Starts a further process in a running container (`exec`).
 //!
-//! The start time of the container's first process is compared with the recorded one, so a process
+//! The start time of the container's first process is compared with the recorded one. So a process
 //! that has got the same PID later is not entered. A helper process (the go-between) keeps only the
-//! descriptors that the program gets and a few of its own. It joins the container's cgroups and
-//! namespaces, and takes the program's user, capabilities and filter. After these steps it forks
-//! the process that the container can see, so a tracer of this process gains no rights on the host
+//! descriptors that the program gets and a few of its own. The helper joins the container's cgroups
+//! and namespaces, and takes the program's user, capabilities and filter. Then the helper forks the
+//! process that the container can see, so a tracer of this process gains no rights on the host
 //! (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
@@ -48,12 +48,12 @@ pub struct Target<'a> {
     /// The start time of that process; see `sys::process::start_time`.
     pub start_time: u64,
     pub cgroups: &'a [String],
-    /// Whether to fail if the container's v2 cgroup accepts no process (EBUSY). If not, the new
-    /// process joins the v2 cgroup in which the container's first process now is: an init such as
-    /// systemd moves to a cgroup below the container's, so that the container's cgroup can delegate
-    /// controllers.
+    /// Whether to fail if the container's v2 cgroup accepts no process (EBUSY). If this is false,
+    /// the new process then joins the present v2 cgroup of the container's first process. An init
+    /// such as systemd moves to a cgroup below the container's, so that the container's cgroup can
+    /// delegate controllers.
     pub must_be_there: bool,
-    /// Whether the container may have a time namespace of its own.
+    /// Whether the container's time namespace may differ from the host's.
     pub has_time: bool,
     /// Whether the container is in the host's mount namespace. Then the new process gets the root
     /// of the first process by chroot(2).
@@ -63,8 +63,8 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// A container in a mount namespace of its own and in the host's time namespace, like each
-    /// container that has a record.
+    /// Returns the target for a container of the engine. Such a container has a mount namespace of
+    /// its own and is in the host's time namespace.
     pub fn new(
         pid: i32,
         start_time: u64,
@@ -96,8 +96,9 @@ pub fn exec(
     Ok((helper, console))
 }
 
-/// As `exec`, but the helper ends before this returns. Returns the PID of the process itself. The
-/// process is a child of the caller only if the caller is a subreaper (PR_SET_CHILD_SUBREAPER).
+/// As `exec`, but the helper ends before this function returns. Returns the PID of the process
+/// itself. The process is a child of the caller only if the caller is a subreaper
+/// (PR_SET_CHILD_SUBREAPER). Also fails if the helper was killed before it sent the PID.
 pub fn exec_and_leave(
     target: &Target<'_>,
     process: &Process,
@@ -122,8 +123,9 @@ fn begin(
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // Clone the helper directly into the v2 cgroup, in which its child then starts too. The child
-    // cannot be cloned into the cgroup, because the seccomp filter may forbid clone3(2).
+    // Clone the helper directly into the v2 cgroup, so that the helper's child starts there too.
+    // The helper cannot clone the child into the cgroup, because the seccomp filter may forbid
+    // clone3(2).
     let directory = cgroup::open_v2(target.cgroups)?;
     let born_in =
         |cgroup: &Option<OwnedFd>| clone3(Flags::default(), cgroup.as_ref().map(AsFd::as_fd));
@@ -196,17 +198,18 @@ fn helper(
     sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
     drop(stdio);
     process::set_cpus(process.scheduling.first_cpus.as_deref())?;
-    // Enter the cgroups before the mount namespace changes, because their paths are those of the
-    // host.
+    // Enter the cgroups before the mount namespace changes, because the cgroups' paths are paths of
+    // the host.
     for directory in target.cgroups.iter().map(Path::new) {
         match cgroup::enter(directory) {
-            // A v2 cgroup has no file `tasks`. The helper was cloned into the v2 cgroup.
+            // A v2 cgroup has no file `tasks`. The helper was already cloned into the v2 cgroup.
             Err(error) if error.errno() == Some(Errno::NOENT) => {}
             entered => entered?,
         }
     }
-    // Open the user namespace now; it is entered last, as for the first process. If the PID has
-    // been reused, joining by the pidfd below fails.
+    // Open the user namespace now, because the open needs the host's /proc. As for the first
+    // process, `process::confine` enters the user namespace after the other namespaces. If the PID
+    // has been reused, `namespaces::join` below fails, because it uses the pidfd.
     let user_namespace = match &target.ids {
         Some(_) => Some(user_namespace::open(target.pid).map_err(|error| match error.errno() {
             Some(Errno::NOENT | Errno::SRCH) => error.exit_with(ENDS),
@@ -232,7 +235,8 @@ fn helper(
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
-    // If the container has no cgroups, the kernel may have no cgroup namespaces.
+    // If the container has no cgroups, the kernel may lack cgroup namespaces, and setns(2) into one
+    // would fail.
     if !target.cgroups.is_empty() {
         joined |= ThreadNameSpaceType::CONTROL_GROUP;
     }
@@ -255,8 +259,8 @@ fn helper(
         report::send_console(parent.as_fd(), pty.master.as_fd())?;
         sys::fds::become_stdio([pty.slave.as_fd(); 3]).context(|| "set up the terminal")?;
     }
-    // `process::confine` closes this descriptor with `sys::fds::close_after`, so no drop may close
-    // it again.
+    // `process::confine` closes the descriptor of the user namespace with `sys::fds::close_after`,
+    // so no drop may close this descriptor again.
     let user_namespace = ManuallyDrop::new(user_namespace);
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
     let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
@@ -288,8 +292,8 @@ fn helper(
             if leaves {
                 report::send_pid(parent.as_fd(), child)?;
             }
-            // Release the streams, so that their reader sees the end when the process ends. If that
-            // fails, the reader sees the end when the helper ends.
+            // Release the streams, so that their reader sees the end of file when the process ends.
+            // If the release fails, the reader sees the end of file when the helper ends.
             let _ = sys::fds::become_stdio([null.as_fd(); 3]);
             Ok(child)
         }
@@ -304,8 +308,9 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
     program.exec()
 }
 
-/// Waits at most 5 s for the end of the container's first process, which ends after all others in
-/// its PID namespace. Returns whether the first process has ended.
+/// Waits at most 5 s for the end of the container's first process. As PID 1 of a PID namespace,
+/// this process ends after all others in the namespace. Returns whether the first process has
+/// ended.
 fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));

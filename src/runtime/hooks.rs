@@ -29,16 +29,16 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 /// Where hooks run.
 #[derive(Clone, Copy)]
 pub enum Place<'a> {
-    /// With the host's files, in this directory if it still exists.
+    /// The hook runs with the host's files, in this directory if the directory still exists.
     Host(&'a Path),
-    /// Inside the container, in the program's working directory.
+    /// The hook runs inside the container, in the program's working directory.
     Container {
         /// The hook's process calls this function before it executes the hook. The function
         /// confines the process as the container's program will be, because the hook is a file of
         /// the image.
         confine: &'a dyn Fn() -> Result<()>,
-        /// The environment of a hook that lists none: that of the program, as in runc. A file of
-        /// the image must not see the caller's environment, which belongs to the host.
+        /// The program's environment. As in runc, a hook that lists no environment gets this one. A
+        /// file of the image must not see the caller's environment, which belongs to the host.
         env: &'a [CString],
     },
 }
@@ -96,7 +96,7 @@ pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
             sys::signal::reset_all();
             let confined = match place {
                 Place::Host(directory) => {
-                    // The bundle may be gone by the time of a poststop hook, which must run anyhow.
+                    // Ignore an error, because a poststop hook must run even if the bundle is gone.
                     let _ = rustix::process::chdir(directory);
                     Ok(())
                 }
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(said, "error running poststop hook #0: /bin/sh: exit status 3: no room");
         assert!(fails("kill -9 $$", None).contains("signal 9"));
         assert!(fails("sleep 1000", Some(0)).contains("timeout"));
-        // Output that never ends holds up neither the timeout nor the end of the hook.
+        // Endless output must not delay the timeout or the end of the hook.
         assert!(fails("exec yes", Some(1)).contains("timeout of 1 s: y | y"));
         run(&hook("yes & exit 0", None), host(), "{}").unwrap();
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };

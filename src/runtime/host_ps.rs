@@ -1,7 +1,7 @@
 //! Lists a container's processes with the host's ps(1), for `top` with options of ps and for `ps`
 //! of the OCI runtime.
 //!
-//! As in Docker, ps first gets the container's PIDs (`-q`). If ps refuses `-q`, as busybox's ps
+//! As in Docker, ps first gets the container's PIDs (`-q`). If ps fails with `-q`, as busybox's ps
 //! does, or if the PIDs are too many for one argument, ps runs without `-q`. In each case only the
 //! lines about the container's processes are kept. A container controls the command lines that ps
 //! prints. So the length of the output is limited, and a caller that prints to a terminal must
@@ -22,8 +22,8 @@ const MAX_MESSAGE: u64 = 4096;
 const MAX_ASKED: usize = 10_000;
 
 /// Runs ps with `options`. Returns the title line of the output and the lines about `pids`; `None`
-/// if this host has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID, and
-/// on options that give another column this title.
+/// if this host has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID, or
+/// if `options` give another column a title that starts with PID.
 pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     refuse_other_pids(options)?;
     let asked: Vec<String> = pids.iter().map(i32::to_string).collect();
@@ -42,7 +42,7 @@ pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// Refuses options such as `-o ppid=PID`, by which another column would look like the column of
+/// Refuses options such as `-o ppid=PID`, which would make another column look like the column of
 /// PIDs.
 fn refuse_other_pids(options: &[String]) -> Result<()> {
     let columns = options.iter().flat_map(|option| option.split([',', ' ']));
@@ -59,11 +59,10 @@ enum Answer {
     /// This host has no ps.
     Missing,
     Printed(String),
-    /// The first line of the error.
+    /// The first line of the error message that ps printed.
     Failed(String),
 }
 
-/// Runs ps with `args`.
 fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Answer> {
     let mut command = Command::new("ps");
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -97,7 +96,7 @@ fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Answer> {
     Ok(Answer::Failed(message.to_owned()))
 }
 
-/// The title line of `text`, which ps has printed, and its lines about `pids`.
+/// Returns the title line and the lines about `pids` from `text`, the output of ps.
 fn of(text: &str, pids: &[i32]) -> Result<Vec<String>> {
     let mut lines = text.lines();
     let title = lines.next().unwrap_or_default();
@@ -107,7 +106,7 @@ fn of(text: &str, pids: &[i32]) -> Result<Vec<String>> {
     let mut is_before = false;
     let is_of_container = |line: &&str| {
         let word = line.split_whitespace().nth(column).unwrap_or_default();
-        // A line about a thread has no PID and belongs to the process of the line above.
+        // A line about a thread has no PID and belongs to the last process above it.
         if word != "-" {
             is_before = word.parse().is_ok_and(|pid: i32| pids.contains(&pid));
         }

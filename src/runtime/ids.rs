@@ -57,7 +57,8 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// The host's user ID for the container's `uid`; `None` if no range contains `uid`.
+    /// The host's user ID for the container's `uid`; `None` if no range contains `uid`, or if the
+    /// host's ID would exceed 32 bits.
     pub fn host_uid(&self, uid: u32) -> Option<u32> {
         find(&self.uids, uid)
     }

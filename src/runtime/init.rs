@@ -52,13 +52,13 @@ fn run(
     cgroup: &Cgroup,
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
-    // 1. Make this process untraceable before it joins namespaces: another container's programs
-    // may already run in them.
+    // 1. Make this process undumpable before it joins namespaces: another container's programs may
+    // already run in these namespaces, and must not trace this process.
     namespaces::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;
-    // Close the monitor's lock and sockets before any call can block: they must not outlive the
-    // monitor.
+    // Close this process's copies of the monitor's lock and sockets before any call can block. No
+    // copy may stay open after the monitor ends.
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
     keep.extend(copies);
@@ -120,13 +120,14 @@ fn run(
             .context(|| format!("set the domain name to '{name}'"))?;
     }
 
-    // 5. Wait until the parent has made the cgroups, and enter them. They become the root of a
-    // private cgroup namespace.
+    // 5. Wait until the parent has made the cgroups and set up the network. Enter the cgroups,
+    // which become the root of a private cgroup namespace.
     if user_namespace.is_some() {
         user_namespace::become_host()?;
     }
     let is_up = report::await_go(parent.as_fd())?;
-    // Without CAP_SYS_PTRACE the parent could not enter the network namespace to set loopback up.
+    // A parent without CAP_SYS_PTRACE cannot open the network namespace to set loopback up, so set
+    // it up here.
     if has_loopback && spec.loopback_by_caller && !is_up {
         namespaces::bring_loopback_up()?;
     }
@@ -153,8 +154,8 @@ fn run(
         hooks::run_all("createContainer", &spec.hooks.create_container, place, &input)?;
     }
 
-    // 6. Pivot to the new root, which replaces the host's root. In the host's mount namespace only
-    // chroot(2) confines the container to its root.
+    // 6. Replace the host's root by the new root with pivot_root(2). In the host's mount namespace
+    // use chroot(2) instead, because pivot_root(2) would change the root of the host's processes.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
     let entered = if is_hosts {
@@ -193,8 +194,8 @@ fn run(
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves { listener, .. } = caller {
         confined.check()?;
-        // READY lets `create` end. With a listener, later errors go to the process that calls
-        // `start`.
+        // READY lets the OCI command `create` end. With a listener, later errors go to the process
+        // of the OCI command `start`.
         report::send_ready(parent.as_fd())?;
         match listener {
             Some(listener) => *parent = report::await_start(listener.as_fd())?,

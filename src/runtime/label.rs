@@ -17,7 +17,8 @@ use rustix::mount::MountAttrFlags;
 use crate::error::{Context, Result, fail};
 use crate::sys;
 
-/// The name of AppArmor's profile that confines nothing, which is no label here.
+/// The AppArmor profile that confines nothing. In a config.json and in `--security-opt`, this name
+/// means that no label is set.
 pub const UNCONFINED: &str = "unconfined";
 
 /// The label of a Linux security module.
@@ -31,8 +32,8 @@ pub enum Label {
 
 impl Label {
     /// Sets the label of the program that this thread executes next. With SELinux, also sets the
-    /// label of the keys that this thread creates until then. Fails if the kernel refuses the
-    /// label.
+    /// label of the keys that this thread creates before execve(2). Fails if procfs cannot be
+    /// mounted, or if the kernel refuses the label.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let open = |file| openat(&proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
@@ -56,7 +57,7 @@ impl Label {
                         .context(|| format!("set the SELinux label '{context}'"))
                 };
                 write("thread-self/attr/exec")?;
-                // Without this label on its session keyring, the program could not use the keyring.
+                // If the session keyring lacked this label, the program could not use the keyring.
                 write("thread-self/attr/keycreate").map(drop)
             }
         }
@@ -106,7 +107,7 @@ fn apparmor_lists(wanted: &str) -> Option<bool> {
 
 /// Fails if AppArmor is not enabled, or if the kernel's list is readable and lacks the profile.
 /// `unconfined`, profiles of other namespaces and stacks of profiles are not checked, because the
-/// list may lack them. Setting a wrong one fails later.
+/// list may lack them. If such a profile is not loaded, `Label::set_for_exec` fails later.
 pub fn check_apparmor(profile: &str) -> Result<()> {
     if !apparmor_is_on() {
         fail!("this host has no AppArmor");
@@ -118,7 +119,7 @@ pub fn check_apparmor(profile: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if SELinux is not enabled or its policy has no such label.
+/// Fails if SELinux is not enabled, or if the SELinux policy has no such label.
 pub fn check_selinux(label: &str) -> Result<()> {
     if !selinux_is_on() {
         fail!("this host has no SELinux");

@@ -1,11 +1,12 @@
-//! Turns a `Spec` into a running process. The runtime knows nothing of images, names or Docker.
+//! Turns a `Spec` into a running process. The callers look up images and containers first.
 //!
-//! `start` makes the v2 cgroup and clones a child, init, directly into new namespaces. Init builds
-//! the root while the parent makes the v1 cgroups and the caller prepares the network. The parent
-//! then sends one byte over a socket, and init goes on. If init fails, init sends a message and an
-//! exit status over the same socket. The socket is close-on-exec, so its end of file shows that the
-//! program runs. If the caller does not stay (`Caller::Leaves`), init waits before execve(2) until
-//! `release`.
+//! `start` makes the v2 cgroup and clones a child, init, into this cgroup and into new namespaces.
+//! If the container has a user namespace, a holder creates most of them (`user_namespace`). Init
+//! builds the root while the parent makes the v1 cgroups and prepares the network. The parent then
+//! sends one byte over a socket, and init goes on. If init fails, init sends a message and an exit
+//! status over the same socket. The socket is close-on-exec, so its end of file means that the
+//! program runs or that init was killed. With `Caller::Leaves`, init waits before execve(2) until
+//! `release`, and then reports to the process that called `release`.
 
 mod bind_source;
 pub mod capabilities;
@@ -51,7 +52,7 @@ use user_namespace::Holder;
 /// The version of the OCI runtime specification that mydocker implements.
 pub const OCI_VERSION: &str = "1.3.0";
 
-/// The standard streams of the first process.
+/// The standard streams of a new process in a container.
 pub enum Stdio {
     /// The descriptors for 0, 1 and 2.
     Given([OwnedFd; 3]),
@@ -61,17 +62,17 @@ pub enum Stdio {
 
 /// Whether the process that calls `start` stays as long as the container runs.
 pub enum Caller<'a> {
-    /// The caller stays. Init executes the program at once, and the kernel kills init if the caller
-    /// ends.
+    /// The caller stays. Init executes the program without `release`. If the caller ends, the
+    /// kernel kills the container's first process (PR_SET_PDEATHSIG, prctl(2)).
     Stays,
-    /// The caller ends.
+    /// The caller may end before the container.
     Leaves {
         /// Init waits on this listening socket until a process connects to it and calls `release`.
         /// Without a listener, init waits on `Running::socket`.
         listener: Option<OwnedFd>,
         /// Called with init's PID when the root and the spec's mounts are made, before the root
-        /// becomes `/`. A hook that enters init's mount namespace then finds the mounts by the
-        /// host's path of the root.
+        /// becomes `/`. A hook that enters init's mount namespace then finds the mounts below
+        /// `Spec::mount_point`.
         mounted: Option<&'a mut dyn FnMut(Pid) -> Result<()>>,
     },
 }
@@ -88,13 +89,13 @@ pub struct Running {
     pub socket: Option<OwnedFd>,
 }
 
-/// Creates the container of `spec` and starts its program. `copies` is the result of
-/// `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a process in
-/// the container's new network namespace, so that `prepare` can set up the network. If the spec
-/// names an existing network namespace, the process may not have joined it yet. After an error no
-/// process is left, and no cgroup unless its removal fails too. Mounts are left only if the
-/// container is in the host's mount namespace. The error is that of the failed step, with its exit
-/// status.
+/// Creates the container of `spec`. With `Caller::Stays`, also starts the program. `copies` is the
+/// result of `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a
+/// process in the container's network namespace, so that `prepare` can set up the network. If the
+/// spec names an existing network namespace, the process may not have joined this namespace yet.
+/// After an error neither init nor a cgroup is left, unless the removal of a cgroup fails too.
+/// Mounts are left only if the container is in the host's mount namespace. Fails with the error and
+/// exit status of the failed step.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
@@ -180,7 +181,8 @@ pub fn start(
 }
 
 /// Lets the first process at the other end of `connection` go on, and waits until the first process
-/// has executed the program. If the first process reports an error, it also ends.
+/// has executed the program. Fails if the first process reports an error. The first process then
+/// ends.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
     report::go(connection, false);
     report::await_exec(connection, false).map(drop)
@@ -207,8 +209,8 @@ pub fn exit_code(status: WaitStatus) -> u8 {
     }
 }
 
-/// The mount points below any of `directories` in the caller's mount namespace, the last mount
-/// first. Fails if /proc/self/mountinfo cannot be read.
+/// The mount points below any of `directories` in the caller's mount namespace, in the reverse
+/// order of /proc/self/mountinfo. Fails if this file cannot be read.
 pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     let mut points = mount_points()?;
     points.retain(|point| {
@@ -218,8 +220,8 @@ pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     Ok(points)
 }
 
-/// The number of mounts on `directory` in the caller's mount namespace, one over the other. Fails
-/// if /proc/self/mountinfo cannot be read.
+/// The number of mounts that are stacked on `directory` in the caller's mount namespace. Fails if
+/// /proc/self/mountinfo cannot be read.
 pub fn count_mounts_on(directory: &Path) -> Result<usize> {
     Ok(mount_points()?.iter().filter(|point| *point == directory).count())
 }

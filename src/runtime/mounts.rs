@@ -1,10 +1,10 @@
 //! Mounts the file systems of the spec inside the container's root, in the order of the spec. Then
 //! masks paths and makes paths read-only. The cgroups are mounted last (`mount_cgroups`).
 //!
-//! Each target is resolved inside the root by descriptor (`sys::beneath`). Each new mount is a
-//! detached tree and is attached by descriptor (`sys::mount`). So a container or an image that
-//! replaces a directory by a symbolic link cannot move a mount out of the root (CVE-2021-30465,
-//! CVE-2025-31133, CVE-2025-52565).
+//! Each target is resolved inside the root by descriptor (`sys::beneath`). A new mount is first a
+//! detached tree. The tree is attached to a descriptor, or to an entry of an open directory
+//! (`sys::mount`). So a container or an image that replaces a directory by a symbolic link cannot
+//! move a mount out of the root (CVE-2021-30465, CVE-2025-31133, CVE-2025-52565).
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -60,10 +60,11 @@ fn is_early(kind: &CStr) -> bool {
     kind == c"proc" || kind == c"sysfs"
 }
 
-/// Makes all mounts of the spec except cgroups. Then masks paths, and makes paths and the root
-/// read-only as the spec says. `root` is the handle of the assembled root, and `shared` the result
-/// of `propagation::copy_shared`. Without `open_devices` the user's mounts are nodev. If a mount
-/// fails, the error names its target.
+/// Makes all mounts of the spec except cgroups, sets the sysctls, and creates the device nodes that
+/// are missing. Then masks paths, and makes paths and the root read-only as the spec says. `root`
+/// is the handle of the assembled root, and `shared` is the result of `propagation::copy_shared`.
+/// Without `open_devices` the user's mounts are nodev. If a mount fails, the error names the
+/// target.
 pub fn mount_all(
     root: BorrowedFd<'_>,
     fresh: Fresh,
@@ -129,7 +130,7 @@ struct Attaching<'a> {
     fresh: std::vec::IntoIter<OwnedFd>,
     shared: std::vec::IntoIter<OwnedFd>,
     owners: std::slice::Iter<'a, OwnedFd>,
-    /// Whether a /proc is mounted.
+    /// Whether a new proc file system is attached.
     has_proc: bool,
     /// The mounts whose propagation is set after all mounts are attached.
     unsettled: Vec<(OwnedFd, LastPropagation)>,
@@ -142,8 +143,9 @@ impl Attaching<'_> {
         Ok(())
     }
 
-    /// Attaches the mount and returns its tree. Returns `None` for a mount that is attached later
-    /// or whose file system the kernel lacks.
+    /// Attaches the mount, or changes the mount that is there (`MountSource::Remount`). Returns the
+    /// mount's tree. Returns `None` for cgroups, which are mounted later, and for mqueue if the
+    /// kernel lacks it.
     fn attach(&mut self, mount: &Mount) -> Result<Option<OwnedFd>> {
         let spec = self.spec;
         let tree = match &mount.source {
@@ -219,8 +221,8 @@ impl Attaching<'_> {
         Ok(Some(tree))
     }
 
-    /// Adds the mode of the directory that a tmpfs covers to the `options` of the tmpfs. `None` if
-    /// the options name a mode, the directory cannot be opened, or the file system is no tmpfs.
+    /// The `options` of a tmpfs, with the mode of the directory that the tmpfs will cover. `None`
+    /// if the options name a mode, the directory cannot be opened, or the file system is no tmpfs.
     fn inherited_mode(&self, mount: &Mount, kind: &CStr, options: &str) -> Result<Option<String>> {
         if kind != c"tmpfs" || options.split(',').any(|option| option.starts_with("mode=")) {
             return Ok(None);
@@ -231,14 +233,15 @@ impl Attaching<'_> {
         Ok(Some(format!("{options}{comma}mode={mode:o}")))
     }
 
-    /// A copy of the mount on `target` in the container whose network namespace is shared. `None`
-    /// if no container's network namespace is shared, if that container has ended or has removed
-    /// the mount, or if its file there cannot be a copy (`copies::may_be_copy`).
+    /// A copy of the mount on `target` in the other container, whose network namespace is shared.
+    /// `None` if there is no other container, if its file is missing, if its mount cannot be
+    /// copied, or if the mounted file cannot be one of its copies (`copies::may_be_copy`).
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {
             Ok(tree) => tree,
-            // The other container has ended, or has removed the mount.
+            // ENOENT: the other container has removed the file. EINVAL: the kernel does not copy
+            // this mount, for example because the mount is unbindable.
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::INVAL)) => {
                 return Ok(None);
             }
@@ -305,15 +308,14 @@ fn kernel_filesystem(kind: &CStr, options: &str, spec: &Spec) -> Result<OwnedFd>
     filesystem(kind, "", options, MountAttrFlags::empty(), spec)
 }
 
-/// Removes the leading slash of a path in the container, because `beneath` resolves paths below the
-/// container's root.
+/// The container's path `target` without the leading slash, relative to the container's root.
 fn below(target: &Path) -> &Path {
     target.strip_prefix("/").unwrap_or(target)
 }
 
 /// Attaches `tree` to the directory `target`, which is created if it is missing. Fails if a
-/// component of `target` is a symbolic link: an image could otherwise direct the mount of /proc to
-/// another directory (CVE-2019-16884, CVE-2026-41579).
+/// component of `target` is a symbolic link: an image could otherwise redirect the mount of /proc
+/// to another directory (CVE-2019-16884, CVE-2026-41579).
 fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let path = below(target);
@@ -419,7 +421,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// The files of /proc over which a mount of the user may show the container's own figures, as lxcfs
+/// The files of /proc on which the user may mount a file with the container's own numbers, as lxcfs
 /// does. runc allows these files too.
 const FIGURES: [&str; 8] = [
     "/proc/cpuinfo",
@@ -445,8 +447,8 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
 }
 
 /// A detached file system with `options` in the syntax of mount(8). `attributes` apply unless an
-/// option clears them. For proc and sysfs, `uid` and `gid` are not translated to the host's IDs and
-/// no label is added, because their files belong to the kernel.
+/// option changes them. Translates the options `uid` and `gid` to the host's IDs and adds the
+/// spec's SELinux label, except for proc and sysfs, whose files belong to the kernel.
 fn filesystem(
     kind: &CStr,
     source: &str,
@@ -455,8 +457,8 @@ fn filesystem(
     spec: &Spec,
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
-    // The kernel makes the mqueue file system together with its IPC namespace, and then refuses the
-    // option for a label.
+    // The kernel has already made the mqueue file system with the IPC namespace, so it refuses the
+    // option for a label. `label_root` sets the label later.
     let label = label_option(spec).filter(|_| !is_early(kind) && kind != c"mqueue");
     // The kernel reads `uid` and `gid` as IDs of the host.
     let on_host = |key: &str, id: &str| {
@@ -572,8 +574,9 @@ fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Sets the kernel parameters of the spec through the container's own /proc, before a part of it
-/// becomes read-only. The maker of the spec has checked that each parameter belongs to a namespace.
+/// Sets the kernel parameters of the spec through the container's own /proc, before `hide` makes
+/// paths in /proc read-only. The engine and `oci` have checked that each of `system.sysctls`
+/// belongs to a namespace that the container does not share with the host.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (key, value) in &spec.default_sysctls {
         // Ignore an error: the kernel may lack this parameter, or the value may contain groups that
@@ -631,7 +634,7 @@ fn cgroup_view(
     label: Option<(&str, &str)>,
 ) -> Result<()> {
     // In the host's cgroup namespace a new cgroup file system would show the host's cgroups. In
-    // this case the container's directory is bound instead.
+    // this case bind the directory of the container's cgroup instead.
     let tree = |kind: &CStr, options: &[(&str, &str)], own: &Path| -> Result<OwnedFd> {
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);

@@ -2,9 +2,9 @@
 //! clone(2), setns(2)).
 //!
 //! A namespace of another container is opened by the PID of that container's first process. The
-//! process's start time is checked afterwards. So if another process has got the PID, init does not
-//! join its namespaces. `user_namespace` creates the user namespace, and `init` unshares the cgroup
-//! namespace.
+//! start time of this process is checked afterwards. So if another process has got the PID, init
+//! does not join that process's namespaces. `user_namespace` creates the user namespace, and `init`
+//! unshares the cgroup namespace.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -23,10 +23,10 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
 use crate::sys::trace::Traced;
 
-/// The flags for the clone of init: a new namespace of each private kind. With `held`, a holder
-/// (`user_namespace`) has created all of these namespaces except the PID namespace. `init` creates
-/// the time namespace, and later the cgroup namespace: the root of a cgroup namespace is the cgroup
-/// of the process that creates the namespace.
+/// The flags for the clone of init: those of the mount, PID, IPC, UTS and network namespaces that
+/// are private. With `held`, a holder (`user_namespace`) has created all of these namespaces except
+/// the PID namespace. `init` creates the time namespace. After init has entered its cgroups, `init`
+/// also creates the cgroup namespace, whose root is the cgroup of the creating process.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -85,8 +85,8 @@ pub fn bring_loopback_up_of(pid: Pid) -> Result<bool> {
     Ok(true)
 }
 
-/// The kernel options of the kinds of namespaces that this kernel lacks. The options explain a
-/// clone that failed with EINVAL.
+/// The kernel options of the kinds of namespaces that this kernel lacks. `start` reports them if
+/// the clone of init fails with EINVAL.
 pub fn missing() -> Vec<&'static str> {
     let kinds = [
         ("mnt", "CONFIG_NAMESPACES"),
@@ -99,10 +99,11 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Open namespaces. The parent enters the PID namespace for the clone of init. Init joins the
-/// others, enters them for a moment to copy a mount, or maps owners by them. The namespaces are
-/// those of other containers, those at a path of the host, those of this container's holder, and
-/// those of `user_namespace::of_mounts`.
+/// Open namespaces: those of other containers, those at a path of the host, those of this
+/// container's holder, and those of `user_namespace::of_mounts`. The parent enters the PID
+/// namespace for the clone of init. Init joins most of the other namespaces. Init enters
+/// `ipc_mounts` and `network_mounts` only to copy a mount, and uses `user` and `owners` to map the
+/// owners of mounts.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
@@ -145,8 +146,9 @@ impl Joined {
         all.into_iter().flatten().chain(owners).map(AsFd::as_fd).collect()
     }
 
-    /// Opens the namespaces of `namespaces` and of the process `holder`. Leaves `owners` empty.
-    /// Fails if a container whose namespace is shared has ended, or if a path is not a namespace.
+    /// Opens the existing namespaces that `namespaces` names, and the namespaces that the process
+    /// `holder` has created. Leaves `owners` empty. Fails if a namespace cannot be opened, if a
+    /// container whose namespace is shared has ended, or if a path is not a namespace.
     pub fn open(namespaces: &Namespaces, holder: Option<Pid>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.as_raw_nonzero().get());
         let other = |namespace: &Namespace, name| match namespace {
@@ -228,8 +230,8 @@ impl Joined {
         enter(&self.cgroup, LinkNameSpaceType::ControlGroup, "cgroup")
     }
 
-    /// Joins the mount namespace that the spec names, or the one that the holder has created. The
-    /// holder's is a copy of the host's mount namespace, and the user namespace owns this copy.
+    /// Joins the mount namespace that the spec names or that the holder has created, if there is
+    /// one. The holder's mount namespace is a copy of the host's, and the user namespace owns it.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount, "mount")
     }
@@ -255,7 +257,8 @@ fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
 }
 
 /// Creates a time namespace with these offsets of its clocks, and moves the calling process into
-/// it. The process must have one thread, and /proc must be the host's (time_namespaces(7)).
+/// this namespace. The process must have only one thread, and the mounted /proc must show the
+/// process (time_namespaces(7)).
 pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
     sys::clone::unshare(sys::clone::Flags::TIME).context(|| "create a time namespace")?;
     let mut text = String::new();
@@ -275,7 +278,7 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
 /// Moves the calling thread, the only one of its process, into the namespaces `which` of the
 /// process `pid`. `pidfd` refers to the same process. If the main thread of `pid` has ended,
 /// setns(2) fails with ESRCH. In this case the calling thread joins the namespaces of another
-/// thread one by one. Fails with ESRCH if the whole process has ended.
+/// thread one by one. Fails with ESRCH or ENOENT if the whole process has ended.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
     const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 7] = [
         (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
@@ -322,7 +325,7 @@ fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType, name: &str) -> Re
 
 /// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container
 /// without CAP_SYS_PTRACE can trace it or open its files in /proc, such as its descriptors and its
-/// executable (CVE-2016-9962, CVE-2019-5736). execve(2) makes the program dumpable again.
+/// executable (CVE-2016-9962, CVE-2019-5736). execve(2) normally makes the process dumpable again.
 pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }

@@ -1,6 +1,6 @@
-//! The PID 1 of `--init`: starts the command, reaps orphans and forwards signals. Most programs do
-//! not reap orphans. SIGTERM has no default action in PID 1, so it does not end many programs that
-//! run as PID 1 (pid_namespaces(7)).
+//! The PID 1 of `--init`: starts the command, reaps orphans and forwards signals. Many programs do
+//! not reap orphans. SIGTERM has no default action in PID 1, so SIGTERM does not end a program that
+//! runs as PID 1 and has no handler for it (pid_namespaces(7)).
 //!
 //! This PID 1 starts after the process has become the program's user and has installed the filter.
 //! It keeps only the descriptors 0 to 2 and a signalfd, allocates nothing in its loop, and exits
@@ -19,7 +19,7 @@ use crate::sys::signal::Signal;
 /// stays as PID 1, and does not return after the fork.
 pub fn become_init() -> Result<()> {
     // Block the signals before the fork. Otherwise the SIGCHLD of a short command, or a SIGTERM,
-    // could come before PID 1 receives signals. The kernel would drop the signal. Without the
+    // could arrive before PID 1 has its signalfd, and the kernel would drop the signal. Without the
     // SIGCHLD, PID 1 would wait forever.
     sys::signal::block(all_signals()).context(|| "block signals")?;
     match sys::clone::fork().context(|| "fork below init")? {
@@ -39,7 +39,7 @@ pub fn become_init() -> Result<()> {
         sys::clone::Fork::Parent(child) => {
             // `ps` and `top` show this name. A failure changes nothing else.
             let _ = rustix::thread::set_name(c"mydocker-init");
-            // Open the signalfd after all other descriptors are closed.
+            // Open the signalfd after `close_all_but`, which would close the signalfd too.
             let signals =
                 sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {

@@ -2,9 +2,10 @@
 //! `exec`: the process takes the user, capabilities, resource limits and seccomp filter of the
 //! spec, and calls execve(2).
 //!
-//! The order of the steps is a part of the protection. Comments at the steps say why one must come
-//! before another. The process has entered the container's namespaces and root before, except the
-//! user namespace. See credentials(7), capabilities(7), prctl(2), seccomp(2).
+//! The order of the steps is a part of the protection. The comments at the steps say why a step
+//! must come before another. Before these steps, the process has entered the container's root and
+//! its namespaces except the user namespace. See credentials(7), capabilities(7), prctl(2),
+//! seccomp(2).
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -55,8 +56,8 @@ pub struct Entry<'a> {
     pub agent: Option<&'a Agent>,
 }
 
-/// A process that is confined, but without the seccomp filter, so that it can still wait and run
-/// hooks.
+/// A process that is confined, but has neither no_new_privs nor the seccomp filter yet. So the
+/// process can still wait and run hooks.
 pub struct Confined<'a> {
     process: &'a Process,
     program: Program<'a>,
@@ -75,8 +76,8 @@ pub struct Program<'a> {
     vectors: sys::exec::Vectors,
 }
 
-/// Takes the program's user and capabilities, and closes all descriptors except 0 to 2, the
-/// inherited ones (`preserved`), and `keep`.
+/// Takes the program's user, capabilities, limits, scheduling, label and working directory. Closes
+/// all descriptors except 0 to 2, the inherited ones (`preserved`), and `keep`.
 ///
 /// Before the call, this process must be in all its namespaces except the user namespace. The
 /// process's `/` must be the container's root, and its descriptors 0 to 2 must be the program's.
@@ -123,8 +124,8 @@ pub fn confine<'a>(
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
     let filter = process.seccomp.program(bounding);
-    // Without no_new_privs, installing a filter needs CAP_SYS_ADMIN. The capability stays
-    // permitted, but not effective, until the filter is installed.
+    // Without no_new_privs, installing a filter needs CAP_SYS_ADMIN. So keep this capability
+    // permitted until `install` makes it effective.
     let spare = if filter.is_some() && !process.no_new_privileges {
         CapabilitySet::SYS_ADMIN.bits()
     } else {
@@ -133,12 +134,13 @@ pub fn confine<'a>(
     let granted = inheritable | ambient;
     set_keep_capabilities(spare | granted != 0)
         .context(|| "keep capabilities over a change of user")?;
-    // For another user than root, the kernel now empties the effective set. For root, `limit` below
+    // For a user other than root, the kernel now empties the effective set. For root, `limit` below
     // reduces the effective set.
     set_thread_res_uid(uid, uid, uid)
         .traced("setresuid", || format!("become user {}, group {}", user.uid, user.gid))
         .context(|| format!("become user {}", user.uid))?;
-    // Under no_new_privs, execve(2) permits the program no more than is permitted now.
+    // With no_new_privs, the program cannot get a capability at execve(2) that is not permitted
+    // now. Without no_new_privs, execve(2) permits root the whole bounding set.
     let permitted = if process.no_new_privileges { bounding & !not_permitted } else { bounding };
     capabilities::limit(permitted, spare | granted).traced("capset", || {
         "permitted and effective cut to the same; nothing inheritable".to_owned()
@@ -171,9 +173,9 @@ impl<'a> Confined<'a> {
         self.program.check()
     }
 
-    /// Confines a hook inside the container as the program: by no_new_privs and the filter. Must be
-    /// called in the hook's own process. Only the program has the filter's agent: the calls that
-    /// the agent decides fail in a hook with ENOSYS.
+    /// Confines a hook inside the container like the program, by no_new_privs and the filter. Must
+    /// be called in the hook's own process. A hook has no agent: the system calls that the agent
+    /// decides for the program fail in a hook with ENOSYS.
     pub fn confine_hook(&self) -> Result<()> {
         self.forbid_privileges()?;
         self.install(|flags| flags.without(Flags::NEW_LISTENER)).map(drop)
@@ -202,8 +204,9 @@ impl<'a> Confined<'a> {
             .context(|| "install the seccomp filter")
     }
 
-    /// Sets no_new_privs and installs the filter, which must allow the system calls of every later
-    /// step. With `init`, also forks: the child returns, and the parent stays as PID 1.
+    /// Sets no_new_privs and installs the filter, if the spec has them. The filter must allow the
+    /// system calls of every later step. With `init`, also forks: the child returns, and the parent
+    /// stays as PID 1.
     pub fn install_filter(self) -> Result<Program<'a>> {
         self.forbid_privileges()?;
         let Confined { process, program, filter, init, stays, agent, .. } = &self;
@@ -227,9 +230,9 @@ impl<'a> Confined<'a> {
             agent.hand_over(listener.as_fd())?;
         }
         if *stays && process.capabilities.ambient == 0 {
-            // This process calls no execve(2), which would drop its spare capabilities. With
-            // ambient capabilities it keeps the spare ones, because `limit` empties the ambient
-            // set.
+            // Drop the spare capabilities here, because this process calls no execve(2), which
+            // would drop them. A process with ambient capabilities keeps the spare ones, because
+            // `limit` would empty the ambient set.
             capabilities::limit(process.capabilities.bounding, 0)?;
         }
         if *init {
@@ -241,8 +244,8 @@ impl<'a> Confined<'a> {
 
 /// Looks the user up in the container's passwd and group files, with the rights of the container's
 /// root: without the caller's groups and with the container's capabilities. If the container has a
-/// user namespace, the process also takes the host's IDs for the container's root. The host's root
-/// could read a file behind a symbolic link that the container's root cannot read.
+/// user namespace, the process also takes the host's IDs for the container's root. Otherwise a
+/// symbolic link could lead to a file that only the host's root can read.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
     let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);
@@ -276,9 +279,10 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
     user
 }
 
-/// Makes the kernel kill this process if its parent ends (PR_SET_PDEATHSIG, prctl(2)). A change of
-/// user clears this setting, so the setting comes late. If the parent has ended before, the kernel
-/// sends no signal. Then the parent's end of the socket is closed, and this function fails.
+/// Makes the kernel kill this process if its parent ends (PR_SET_PDEATHSIG, prctl(2)). Must be
+/// called after the change of user, which clears this setting. If the parent has ended before the
+/// call, the kernel sends no signal. Then the parent's end of the socket is closed, and this
+/// function fails.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context(|| "request a signal for the monitor's death")?;
@@ -301,8 +305,8 @@ fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     given.retain(|pair| later.insert(name_of(pair)) && *pair != "HOME=");
     given.reverse();
     let mut env = given.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
-    // sd_listen_fds(3) compares this variable with the program's own PID, which only this process
-    // knows.
+    // sd_listen_fds(3) compares this variable with the program's own PID. `oci` leaves the value
+    // empty, because only this process knows the PID.
     if let Some(pair) = env.iter_mut().find(|pair| pair.as_c_str() == c"LISTEN_PID=") {
         let own = rustix::process::getpid().as_raw_nonzero();
         *pair = c_string(&format!("LISTEN_PID={own}"))?;
@@ -357,7 +361,8 @@ fn hint(ranges: &[IdRange]) -> String {
 }
 
 /// Makes the user the owner of pipes and terminals among the descriptors 0 to 2, so that the
-/// program can open /dev/stdout again. Other files, such as /dev/null, keep their owner.
+/// program can open /dev/stdout again. Other files, such as /dev/null, keep their owner. For the
+/// host's UID 0, changes nothing.
 fn own_stdio(uid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
@@ -475,8 +480,8 @@ pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     }
 }
 
-/// Changes to the working directory. Fails with ELOOP on a magic link: `/proc/self/fd/N` would lead
-/// to the directory of descriptor N (CVE-2024-21626).
+/// Changes to the working directory. Fails with exit status 126, for example with ELOOP on a magic
+/// link: `/proc/self/fd/N` could lead out of the container (CVE-2024-21626).
 fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     beneath::open(root, &raw::path(cwd), flags, Mode::empty())
@@ -586,7 +591,7 @@ mod tests {
 
     #[test]
     fn the_earlier_end_of_the_parent_is_an_error() {
-        // PR_SET_PDEATHSIG applies to one thread and ends with it.
+        // PR_SET_PDEATHSIG applies only to the calling thread, so use a thread that ends.
         std::thread::spawn(|| {
             let (ours, theirs) = sys::packet::pair().unwrap();
             die_with_parent(ours.as_fd()).unwrap();

@@ -1,8 +1,8 @@
 //! Sets the propagation of bind mounts (`rslave`, `rshared`; mount_namespaces(7)): whether a later
 //! mount on the host also appears in the container, and the reverse.
 //!
-//! The container's mount namespace starts as a copy of the host's. There the copy of a shared mount
-//! is in the peer group of the original, or is its slave if the container has a user namespace. A
+//! A new mount namespace starts as a copy of the host's. The copy of a shared mount is in the peer
+//! group of the original, or is a slave of the original if the container has a user namespace. A
 //! shared bind is copied before these mounts become slaves, a slave bind afterwards. Docker's
 //! shared and slave binds need a source in a peer group on the host. In an OCI bundle, a bind and
 //! the mounts below it can have different propagation. Propagation inside the container is set
@@ -30,8 +30,10 @@ pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     }
 }
 
-/// Copies the tree of the source of each shared bind. The copies are in the order of the spec.
-/// Fails if a source that needs a peer group (`needs_group`) is in none.
+/// Copies the source of each shared bind, with the mounts below it unless the bind's recursion is
+/// disabled. The copies are in the order of the spec. Fails if a source cannot be opened or copied.
+/// Also fails if a bind needs a peer group (`needs_group`) and its source is not on a shared mount.
+/// With a user namespace, the host's mounts are only slaves here, so such a bind fails.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     let mut copies = Vec::new();
     for mount in &spec.mounts {
@@ -60,8 +62,9 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     Ok(copies)
 }
 
-/// Fails if a slave bind's source is in no peer group on the host. The copies of the host's shared
-/// mounts are slaves by now, so the source's line in mountinfo must have a `master:` field.
+/// Fails if the source of a slave bind is neither on a shared nor on a slave mount of the host. The
+/// copies of the host's shared mounts are slaves by now, so the line of the source's mount in
+/// mountinfo must have a `master:` field. Also fails if mountinfo cannot be read.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     if has_group(handle, "master:")? {
         return Ok(());
@@ -74,7 +77,7 @@ pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
 }
 
 /// Sets the propagation of an attached mount and of the mounts below it. A shared mount needs no
-/// change, because `copy_shared` has made it in the peer group of its source.
+/// change: the copy from `copy_shared` is in the peer group of its source, if the source has one.
 pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     let set = |tree: &OwnedFd, propagation, recursive| match propagation {
         Propagation::Private => {

@@ -1,14 +1,13 @@
 //! The messages between parent and child while a container or a process of `exec` starts, as
-//! packets over a socket pair.
+//! packets over a socket pair. The child is the container's init or the helper of `exec`.
 //!
-//! The parent sends one byte when cgroups and network are ready. If the parent has hooks to run,
-//! the child sends READY as soon as its mounts are made, and waits for a second byte. If the parent
-//! expects a console, the child sends the console's descriptor in one packet. Any other descriptor
-//! is an error. A child that fails sends an exit status and a message. A successful execve(2)
-//! closes the child's end; an empty packet is an error.
-//!
-//! A child that waits for `release` sends READY. With a listening socket, the child then accepts a
-//! connection from the starting process, and reports to that process in the same way.
+//! The parent sends init a byte when cgroups and network are ready. If the parent has hooks to run,
+//! init sends READY when the mounts are made, and waits for a second byte. An init that waits for
+//! `release` sends READY too. With a listening socket, init then accepts a connection from the
+//! starting process, and reports to that process in the same way. A helper that leaves a process
+//! running sends the PID. If the parent expects a console, the child sends the console's
+//! descriptor; any other descriptor is an error. A child that fails sends an exit status and a
+//! message. A successful execve(2) closes the child's end; an empty packet is an error.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -91,7 +90,8 @@ pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let _ = packet::send(parent, &[&[kind, error.exit_code()], text], None, SendFlags::empty());
 }
 
-/// The failure that an ended child has sent; `None` if it has sent none.
+/// The failure that an ended child has sent; `None` if the child has sent none. A malformed packet
+/// counts as a failure.
 pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
     await_exec(child, false).err().filter(|error| error.errno().is_none())
 }
@@ -102,13 +102,13 @@ pub fn await_mounts(child: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Waits until the child has executed the program, which closes the child's end. If the child is
-/// killed before, the close looks the same. Returns the console if `has_console`. Fails with the
-/// child's error and exit status, or if a packet is malformed.
+/// killed before execve(2), the close looks the same. Returns the console if `has_console`. Fails
+/// with the child's error and exit status, or if a packet is malformed.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     Ok(await_end(child, has_console)?.console)
 }
 
-/// As `await_exec`, but waits until the child is ready. Also fails if the child ends before.
+/// As `await_exec`, but waits until the child is ready. Also fails if the child ends before that.
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     stop_sending(child);
     await_pause(child, has_console)
@@ -120,13 +120,13 @@ pub fn await_pause(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Ow
     if outcome.is_ready { Ok(outcome.console) } else { Err(ended_early()) }
 }
 
-/// As `await_exec`, for a child that leaves another process running. Also returns the PID of that
-/// process, if the child has sent it.
+/// As `await_exec`, for the helper of `exec`. If the helper leaves a process running, also returns
+/// the PID that the helper has sent.
 pub fn await_left(
     child: BorrowedFd<'_>,
     has_console: bool,
 ) -> Result<(Option<OwnedFd>, Option<Pid>)> {
-    // Wait first for the close, so that the packets before it do not wake this process.
+    // Wait first for the close, so that the packets before the close do not wake this process.
     packet::await_close(child).context(|| "wait for the container's process")?;
     let outcome = await_end(child, has_console)?;
     Ok((outcome.console, outcome.pid))
@@ -156,7 +156,7 @@ fn await_end(child: BorrowedFd<'_>, has_console: bool) -> Result<Outcome> {
 }
 
 fn stop_sending(child: BorrowedFd<'_>) {
-    // An error means that the child has ended.
+    // Ignore an error: the child's packets still arrive, and show whether the child has failed.
     let _ = shutdown(child, Shutdown::Write);
 }
 

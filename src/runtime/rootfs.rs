@@ -1,4 +1,4 @@
-//! Assembles the container's root file system on a mount point of its own, and makes it `/`.
+//! Assembles the container's root file system on a mount point, and makes it `/`.
 //!
 //! mount(2) passes overlayfs one page of options, which is too short for the full paths of a
 //! hundred layers. So each layer is opened, the working directory becomes /proc/self/fd, and the
@@ -24,12 +24,13 @@ use crate::error::{Context, Result};
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
-/// The largest number of layers in an overlayfs (OVL_MAX_STACK).
+/// The largest number of lower layers in an overlayfs (OVL_MAX_STACK).
 const MAX_LAYERS: usize = 500;
 
-/// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
-/// process's mount namespace, which with `is_hosts` is the host's. With `user_namespace`, the
-/// owners on disk are IDs of that namespace; for a directory only if it is `mapped`.
+/// Mounts the root on `mount_point` and returns a handle to the root. With `is_hosts`, this process
+/// is in the host's mount namespace. Otherwise no mount of this process appears on the host. With
+/// `user_namespace`, the owners on disk are IDs of that namespace; for a `Root::Directory` only if
+/// the directory is `mapped`.
 ///
 /// The tree `copies` is mounted on `mount_point` first. The root covers this mount, so only the
 /// tree's descriptor leads to it. The mount ends when the host's root is unmounted.
@@ -41,8 +42,8 @@ pub fn assemble(
     copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
     if !is_hosts {
-        // As slaves the mounts follow an unmount on the host. No mount of this namespace appears on
-        // the host.
+        // If the host unmounts one of its shared mounts, the slave in this namespace is unmounted
+        // too. No mount of this namespace appears on the host.
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
             .context(|| "make the mounts of this namespace private")?;
     }
@@ -73,8 +74,8 @@ pub fn assemble(
 }
 
 /// Mounts the layers `lower`, base first, read-only on `mount_point` and returns a handle to them.
-/// A single layer is not mounted: the handle leads to the layer's directory. Also makes all mounts
-/// of the caller's mount namespace slaves.
+/// A single layer is not mounted: the handle leads to the layer's directory. Also makes all shared
+/// mounts of the caller's mount namespace slaves.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
@@ -87,7 +88,8 @@ pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> 
     open_directory(mount_point).context(|| "open the layers")
 }
 
-/// A detached, read-only tree of `layers` (base first, at least two), or of `subpath` in them.
+/// A detached, read-only tree of `layers` (base first, at least two different layers), or of
+/// `subpath` in the layers.
 ///
 /// Before Linux 6.15 only an attached mount can be copied. So the layers are mounted on
 /// `mount_point` and unmounted again. The caller's mount namespace must not propagate mounts to
@@ -254,7 +256,8 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
 /// Sets the propagation of the container's `/`. Must come after `pivot_into`, because pivot_root(2)
 /// refuses a shared root, and after the binds, because an unbindable mount cannot be copied.
 pub fn propagate(last: LastPropagation) -> Result<()> {
-    // The mounts below a slave are slaves already, or have the propagation of the spec.
+    // For a slave, leave the mounts below unchanged: each is a slave or private already, or has the
+    // propagation that the spec gives it.
     let all = match last {
         LastPropagation { kind: PropagationKind::Slave, .. }
         | LastPropagation { recursive: false, .. } => MountPropagationFlags::empty(),
@@ -264,8 +267,8 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
         .context(|| "set the propagation of the container's root")
 }
 
-/// Makes `root` the `/` of this process in the host's mount namespace, where only chroot(2) leaves
-/// the mounts of all other processes as they are.
+/// Makes `root` the `/` of this process in the host's mount namespace. Uses chroot(2), because
+/// pivot_root(2) would change the mounts of all other processes in the namespace.
 pub fn chroot_into(root: BorrowedFd<'_>) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
     chroot(".").context(|| "chroot into the new root")

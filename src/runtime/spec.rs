@@ -1,7 +1,7 @@
 //! The description of a container for the runtime, as plain data.
 //!
-//! The engine makes a `Spec` from a container's record, and `oci` from a bundle's config.json. Both
-//! check the values first, so that the runtime need not.
+//! The engine makes a `Spec` from a container's record, and `oci` makes one from a bundle's
+//! config.json. Both check most values first, and the runtime checks the rest.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -21,7 +21,7 @@ pub struct Spec {
     /// The root file system.
     pub root: Root,
     pub system: SystemSettings,
-    /// A directory of this container on the host, on which init mounts the root before it pivots.
+    /// The directory of the host on which init mounts the container's root.
     pub mount_point: PathBuf,
     pub process: Process,
     pub hostname: Option<String>,
@@ -46,7 +46,7 @@ pub struct Spec {
     pub system_paths: SystemPaths,
     /// The propagation of the container's `/`; `None` means private.
     pub root_propagation: Option<LastPropagation>,
-    /// The SELinux label of the files in new file systems.
+    /// The SELinux label of the files in new file systems such as a tmpfs.
     pub mount_label: Option<String>,
     pub hooks: Hooks,
 }
@@ -64,9 +64,9 @@ impl Spec {
     }
 }
 
-/// Paths of the kernel's file systems that the container must not use in full, as absolute paths in
-/// the container. A missing path is ignored. Symbolic links are followed inside the container's
-/// root.
+/// Paths that the container must not use in full, usually in the kernel's file systems. They are
+/// absolute paths in the container. A missing path is ignored. Symbolic links are followed inside
+/// the container's root.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SystemPaths {
     /// Paths that are masked: a directory appears empty, a file as the null device.
@@ -83,7 +83,7 @@ pub enum Root {
     Directory { path: PathBuf, mapped: bool },
 }
 
-/// The propagation of a mount that is set after all mounts are made (mount_namespaces(7)).
+/// The propagation that a mount gets after all mounts are made (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastPropagation {
     pub kind: PropagationKind,
@@ -94,7 +94,7 @@ pub struct LastPropagation {
 /// A type of propagation other than private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropagationKind {
-    /// The mount and its later copies form a new peer group.
+    /// The mount and its later copies are in one peer group.
     Shared,
     Slave,
     Unbindable,
@@ -104,8 +104,8 @@ pub enum PropagationKind {
 /// specification). `oci` itself runs the other hooks.
 #[derive(Default)]
 pub struct Hooks {
-    /// The hooks `createContainer`, which run in the container's namespaces before init pivots to
-    /// the new root.
+    /// The hooks `createContainer`, which run in the container's namespaces, except the user
+    /// namespace, before init pivots to the new root.
     pub create_container: Vec<Hook>,
     /// The hooks `startContainer`, which run inside the container directly before its program.
     pub start_container: Vec<Hook>,
@@ -123,8 +123,8 @@ pub struct Hook {
     pub path: String,
     /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
-    /// The environment variables, as `NAME=value`. If this is `None`, a hook on the host inherits
-    /// the caller's environment, and a hook inside the container that of the program.
+    /// The environment variables, as `NAME=value`. If this is `None`, a hook on the host gets the
+    /// environment of its caller, and a hook inside the container gets that of the program.
     pub env: Option<Vec<String>>,
     /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,
@@ -138,7 +138,8 @@ pub struct Process {
     pub env: Vec<String>,
     pub cwd: String,
     pub user: Identity,
-    /// Whether PATH, and with a terminal TERM, are set if `env` lacks them. HOME is always set.
+    /// Whether PATH is set if `env` lacks PATH. If the process has a terminal, the same applies to
+    /// TERM. HOME is always set.
     pub completes_env: bool,
     pub terminal: bool,
     /// The rows and columns of the terminal at the start.
@@ -157,20 +158,21 @@ pub struct Process {
     pub preserved: u32,
 }
 
-/// The capability sets of a process that survive execve(2), with bit N for capability number N. The
-/// kernel computes the effective set from them and from the user ID (capabilities(7)).
+/// The capability sets of a process, with bit N for capability number N. The effective set is
+/// missing here, because the kernel computes it at execve(2) (capabilities(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// The bounding set.
     pub bounding: u64,
-    /// The part of the bounding set that is not permitted. It has an effect only with
-    /// `no_new_privileges`: otherwise execve(2) permits root the whole bounding set.
+    /// The capabilities that are not permitted, even if they are in the bounding set. This field
+    /// has an effect only with `no_new_privileges`: otherwise execve(2) permits root the whole
+    /// bounding set.
     pub not_permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,
 }
 
-/// The scheduling of a process. `None` keeps the setting of its creator.
+/// The scheduling of a process. `None` leaves a setting unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scheduling {
     /// The policy and priority (sched(7)).
@@ -181,7 +183,7 @@ pub struct Scheduling {
     pub memory_policy: Option<(u32, Vec<u64>)>,
     /// The execution domain (personality(2)).
     pub personality: Option<u32>,
-    /// The CPUs of a process of `exec` before it enters the cgroups. `cpus` applies afterwards.
+    /// The CPUs on which a process of `exec` starts. `cpus` applies later.
     pub first_cpus: Option<Vec<u32>>,
     pub cpus: Option<Vec<u32>>,
 }
@@ -278,10 +280,11 @@ pub struct Mount {
     /// The absolute path in the container.
     pub target: PathBuf,
     pub read_only: bool,
-    /// With a user namespace: whether the owners on disk are IDs of the container. Otherwise the
-    /// owners are IDs of the host, which appear as nobody if the container has no such ID.
+    /// For a bind with a user namespace: whether the owners on disk are IDs of the container.
+    /// Otherwise the owners are IDs of the host, which appear as nobody if the container has no
+    /// such ID.
     pub mapped: bool,
-    /// For a bind: an ID mapping of this mount alone.
+    /// For a bind: the mount's own ID mapping, if it has one.
     pub owners: Option<Owners>,
     /// For a volume: whether to fill an empty volume with the image's files at `target`, as Docker
     /// does. For a `MountSource::Filesystem`: whether to copy the container's files at `target`
@@ -314,8 +317,8 @@ pub struct Owners {
 pub struct Attributes {
     pub set: u32,
     pub clear: u32,
-    /// Attributes that are set on this mount and on all mounts below it. `clear_recursive` lists
-    /// those that are cleared.
+    /// Attributes that are set on this mount and on all mounts below it. `clear_recursive` has the
+    /// attributes that are cleared on these mounts.
     pub set_recursive: u32,
     pub clear_recursive: u32,
 }
@@ -340,7 +343,7 @@ impl Mount {
         }
     }
 
-    /// Whether no later mount on the host appears in this mount.
+    /// Whether `propagation` and `propagation_below` are private.
     pub fn is_private(&self) -> bool {
         [self.propagation, self.propagation_below] == [Propagation::Private; 2]
     }
@@ -377,10 +380,12 @@ pub enum Recursion {
 
 /// The source of a mount.
 pub enum MountSource {
-    /// A directory or file of the host. `Mount::recursion` says whether the mounts below it follow.
+    /// A directory or file of the host. `Mount::recursion` says whether the container also sees the
+    /// mounts below it.
     Bind(PathBuf),
     /// A copy of this file of the host, in memory and of limited size (`copies`). A container that
-    /// shares the network namespace of another container gets the other container's copy.
+    /// shares the network namespace of another container gets the other container's copy, if the
+    /// other container still has one.
     Copy(PathBuf),
     /// A new file system of the kernel, such as proc or devpts, with `options` in the syntax of
     /// mount(8). A symbolic link in the target is an error.
@@ -397,7 +402,7 @@ pub enum MountSource {
     SharedMemory { size: u64 },
     /// The container's cgroups.
     Cgroups,
-    /// The present mount at the target, of which only the attributes change.
+    /// The present mount at the target. Only its attributes and its propagation change.
     Remount,
     /// A tmpfs, with `options` in the syntax of mount(8), such as `size=64m,mode=1777`.
     Tmpfs { options: String },
@@ -427,8 +432,8 @@ stored_flat! {
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct ProcessLimits {
         pub rlimits: Vec<Rlimit>,
-        /// The OOM score adjustment, -1000 to 1000 (proc_pid_oom_score_adj(5)); `None` keeps the
-        /// creator's.
+        /// The OOM score adjustment, -1000 to 1000 (proc_pid_oom_score_adj(5)); `None` leaves it
+        /// unchanged.
         pub oom_score_adj: Option<i32>,
     }
 }
@@ -443,7 +448,8 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
-/// A device of the host that the user gives to a container (`--device`).
+/// A device of the host, or a directory of devices, that the user gives to a container
+/// (`--device`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     pub source: String,
@@ -547,22 +553,23 @@ pub struct Cgroup {
     /// The limit of memory and swap together, in bytes, if `resources` has none. Ignored on a host
     /// that cannot set it.
     pub default_memory_swap: Option<i64>,
-    /// Whether the container gets a cgroup in every hierarchy of the host, even in one where it has
-    /// no limit. The caller has checked that no other process is in these cgroups
-    /// (`cgroup::must_be_free`).
+    /// Whether the container gets a cgroup in each v1 hierarchy of the host, and in v2 if v2 has a
+    /// controller, even where the container has no limit. The caller must first check that no
+    /// process of another program is in these cgroups (`cgroup::must_be_free`).
     pub every_controller: bool,
     /// Translates the name of a limit in the OCI runtime specification (`memory.limit`) to the
     /// user's name for it, for errors.
     pub name_limit: fn(&str) -> String,
 }
 
-/// The limits of the OCI runtime specification that Docker's options, and so a container's record,
-/// do not have. `None` leaves a limit unset.
+/// The limits of the OCI runtime specification that a container's record does not have. `None`
+/// leaves a limit unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FurtherLimits {
     /// The CPU time above the quota that may be saved up and used, in microseconds.
     pub cpu_burst: Option<u64>,
-    /// Whether the container runs only when no other process needs the CPU (SCHED_IDLE, sched(7)).
+    /// Whether the container gets little CPU time while other processes need the CPU, similar to
+    /// SCHED_IDLE (sched(7)).
     pub cpu_idle: Option<bool>,
     /// The real-time CPU time in each period, in microseconds.
     pub cpu_realtime_runtime: Option<i64>,

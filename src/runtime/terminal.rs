@@ -42,7 +42,8 @@ pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     Ok(Pty { master, slave })
 }
 
-/// Mounts the terminal on /dev/console below `root`. Fails if that path has a symbolic link.
+/// Mounts the terminal on /dev/console below `root`. Fails if that path does not exist or has a
+/// symbolic link in it.
 pub fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<()> {
     let console =
         beneath::open_without_links(root, Path::new("dev/console"), OFlags::PATH, Mode::empty());

@@ -1,9 +1,10 @@
-//! Looks up a process's user and groups (`--user`) in the container's /etc/passwd and /etc/group.
+//! Looks up a user and groups (`--user`, `COPY --chown`) in the /etc/passwd and /etc/group of a
+//! container or an image.
 //!
 //! Both files are untrusted. The files are opened inside the root and read line by line, up to a
 //! largest size. A device in place of a file counts as an empty file (CVE-2026-47262). A number
-//! above the largest ID is never truncated (CVE-2024-40635): it is an error, or its line is
-//! skipped.
+//! above the largest ID is never truncated (CVE-2024-40635): such a number is an error, or the line
+//! with the number is skipped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
@@ -17,7 +18,7 @@ use crate::sys::beneath;
 
 /// The largest part of a passwd or group file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
-/// The longest line that is read, in bytes. A longer line is skipped.
+/// The longest line that is read, in bytes with its newline. A longer line is skipped.
 const MAX_LINE: usize = 64 << 10;
 /// The largest number of groups of a user before those of `--group-add` are added. The kernel
 /// allows 65,536 (NGROUPS_MAX).
@@ -39,8 +40,8 @@ pub struct User {
 }
 
 /// Looks up `user[:group]` and the additional groups `further` below `root`. Users and groups are
-/// names or numbers; an empty user is root. Fails if a name is missing, a number is out of range,
-/// or a file that is needed cannot be read.
+/// names or numbers; an empty user is root. Fails if a name is not found, if an ID is out of range,
+/// or if a file that is needed cannot be read.
 pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<User> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),

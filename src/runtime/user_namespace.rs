@@ -1,14 +1,15 @@
-//! A container's user namespace, whose root has no rights on the host (user_namespaces(7)).
+//! A container's user namespace, in which root has no capabilities on the host
+//! (user_namespaces(7)).
 //!
-//! Only the host's root may create device nodes and idmapped mounts, and mount overlays of such
-//! mounts. So init enters the user namespace late, shortly before it becomes the user. A
+//! Only the host's root may create device nodes and idmapped mounts, and mount overlays of idmapped
+//! mounts. So init enters the user namespace late, shortly before init becomes the user. A
 //! short-lived process, the holder, creates the namespaces that the user namespace must own
 //! (mounts, network, host name, IPC), and init joins them. While init builds the root, it creates
 //! files as the container's root (`become_builder`).
 //!
-//! No file on disk changes its owner: layers and volumes are idmapped mounts, in which UID 0 on
-//! disk is the container's root. A file of an ID outside the mapping belongs to `nobody` in the
-//! container.
+//! For a container of the engine, layers and volumes keep their owners on disk: init mounts them
+//! idmapped, so that UID 0 on disk is the container's root. A file of an ID outside the mapping
+//! belongs to `nobody` in the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -37,9 +38,9 @@ pub struct UserNamespace<'a> {
 }
 
 impl UserNamespace<'_> {
-    /// Moves the calling thread, the only one of its process, into the user namespace as its root,
-    /// or as its lowest IDs if it has no root. The process must have no supplementary groups,
-    /// because they would stay (setns(2)).
+    /// Moves the calling thread, the only one of its process, into the user namespace. There the
+    /// thread becomes root, or takes the lowest IDs if the mapping has no ID 0. The process must
+    /// have no supplementary groups, because the groups would stay (setns(2)).
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
             .traced("setns", || "join the user namespace".to_owned())
@@ -88,8 +89,9 @@ pub fn become_host() -> Result<()> {
 
 /// Maps the owners in the detached tree `tree`, and in the mounts below it, to the user namespace
 /// `fd`. `path` is the tree's source, for errors. If a mount below the tree cannot be mapped, maps
-/// `tree` alone; the other files then belong to `nobody` in the container. Fails before Linux 5.12,
-/// or if the file system supports no idmapped mounts.
+/// `tree` alone. The files in the mounts below then keep the host's owners, which normally appear
+/// as `nobody` in the container. Fails before Linux 5.12, or if the file system of `tree` supports
+/// no idmapped mounts.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mapped =
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
@@ -135,8 +137,8 @@ pub fn kernel_maps_layers() -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(19))
 }
 
-/// A process that keeps new namespaces until init has joined them. The process is killed when this
-/// value is dropped, and ends when its parent ends.
+/// A process that keeps namespaces until another process has joined or opened them. The holder is
+/// killed when this value is dropped, and ends when its parent ends.
 pub struct Holder {
     child: Child,
     socket: OwnedFd,
@@ -144,7 +146,7 @@ pub struct Holder {
 
 impl Holder {
     /// Clones a holder into a new user namespace with the mapping `ids`, or lets the holder join
-    /// the existing user namespace of `namespaces`. Also creates the namespaces of `namespaces`
+    /// the existing user namespace that `namespaces` names. Also creates the private namespaces
     /// that the user namespace must own. Fails if the user namespace cannot be created, mapped or
     /// joined.
     pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
@@ -248,7 +250,7 @@ pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// The kinds of namespaces that the user namespace must own.
+/// The kinds of new namespaces that the user namespace must own.
 fn owned(namespaces: &Namespaces) -> Flags {
     let private = [
         (&namespaces.ipc, Flags::IPC),

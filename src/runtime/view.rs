@@ -2,9 +2,9 @@
 //!
 //! A running container's root, with its mounts, is reached through the container's first process. A
 //! stopped container's root is mounted again, in a new mount namespace of this process. In both
-//! cases the caller gets a descriptor and resolves paths below it by openat2(2) with
-//! RESOLVE_IN_ROOT. No path of the container is looked up on the host, and none of its files is
-//! executed.
+//! cases the caller gets a descriptor. The caller must resolve the container's paths below this
+//! descriptor, for example by openat2(2) with RESOLVE_IN_ROOT, and must not execute the container's
+//! files.
 //!
 //! For a stopped container and for layers, the calling thread stays in the new mount namespace. So
 //! only a process that ends soon after may call `at_rest` and `of_layers`.
@@ -37,7 +37,8 @@ pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
 /// Opens the root of the process to which `pidfd` refers and whose PID was `pid`. Fails if the
 /// process has ended.
 fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    // This magic link leads to the root in the process's own mount namespace (proc_pid_root(5)).
+    // The magic link /proc/PID/root leads to the root in the process's own mount namespace
+    // (proc_pid_root(5)).
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
     // If the process has not ended by now, no other process has had its PID, so `root` is the root
     // of this process.
@@ -66,8 +67,8 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
         Ok(Fork::Child) => {
             let copied = namespaces::join(pidfd.as_fd(), pid, ThreadNameSpaceType::MOUNT)
                 .and_then(|()| sys::mount::copy_tree(root.as_fd(), false));
-            // A message without a descriptor reports a failure. If the send fails, the parent has
-            // ended.
+            // A message without a descriptor, or the end of this child without a message, reports a
+            // failure.
             let fd = copied.as_ref().ok().map(AsFd::as_fd);
             let _ = sys::packet::send(theirs.as_fd(), &[b"r"], fd, SendFlags::empty());
             sys::exec::exit_now(0)
@@ -77,7 +78,7 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     };
     drop(theirs);
     let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0], RecvFlags::empty());
-    // The child ends after the message.
+    // The child ends after its message, so this wait is short.
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received.context(|| "read from the intermediate process")? {
         (_, Some(copy)) => Ok(copy),
@@ -85,9 +86,9 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Moves the calling thread to a new mount namespace and mounts a stopped container's root there on
-/// `mount_point`. Then calls `prepare`. Then mounts, below the root, those of `mounts` whose source
-/// is a file or directory of the host (`Bind`, `Copy`). Returns a handle to the root.
+/// Moves the calling thread to a new mount namespace and mounts `root` there on `mount_point`. Then
+/// calls `prepare`. Then mounts, below the root, those of `mounts` whose source is a file or
+/// directory of the host (`Bind`, `Copy`). Returns a handle to the root.
 pub fn at_rest(
     root: &Root,
     mounts: &[Mount],
@@ -97,7 +98,7 @@ pub fn at_rest(
     let root = in_own_namespace(|| rootfs::assemble(root, mount_point, false, None, None))?;
     prepare()?;
     for mount in mounts {
-        // A new file system, such as a tmpfs, is empty before the container starts.
+        // Leave out the other mounts: for example, a tmpfs would be empty here.
         if let MountSource::Bind(source) | MountSource::Copy(source) = &mount.source {
             bind(root.as_fd(), source, mount)
                 .context(|| format!("mount {}", mount.target.display()))?;
@@ -120,7 +121,8 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
     // After unshare(2) the working directory belongs to the new mount namespace.
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;
-    // `assemble` changes the working directory. The user's relative paths start from the old one.
+    // `assemble` may change the working directory. The user's relative paths start from the old
+    // one.
     fchdir(here?).context(|| "return to the working directory")?;
     Ok(root)
 }

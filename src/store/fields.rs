@@ -1,13 +1,14 @@
 //! Structs that a state file stores flat.
 //!
-//! If a struct contains another struct, which is called a group here, the file has the group's
-//! fields among those of the outer struct. So the code can pass the group on as one value, and the
-//! file keeps its keys. The macro `stored_flat` defines such a struct and implements miniserde's
-//! traits for it, because miniserde's derive knows no flat groups. After a field's type, `as "key"`
-//! sets the field's key in the file; the default is the field's name. `=> flat` marks a group,
-//! which `stored_flat` defines too. `=> optional` marks a value that older files lack: if it is
-//! missing or null, the reader takes the type's default. A default is written as null, which
-//! `replace_json` leaves out.
+//! The macro `stored_flat` defines a struct and implements miniserde's traits for the struct. After
+//! a field's type, `as "key"` sets the field's key in the file; the default is the field's name.
+//!
+//! `=> flat` marks a field that is another struct of `stored_flat`, called a group. The file has
+//! the group's fields among those of the outer struct. So the code can pass the group on as one
+//! value, and the keys in the file stay the same. miniserde's derive knows no flat groups.
+//!
+//! `=> optional` marks a value that a file may lack. If the value is missing or null, the reader
+//! takes the type's default. A default is written as null, which `replace_json` leaves out.
 
 use std::borrow::Cow;
 use std::vec;
@@ -24,7 +25,7 @@ pub trait Fields: Sized {
     /// The places for the values of all fields. The reader fills them one after the other.
     type Draft;
 
-    /// Returns the places before the first value is read.
+    /// Returns the places as they are before the first value is read.
     fn draft() -> Self::Draft;
 
     /// Returns the place for the value of `key`, or `None` if the struct has no field with this
@@ -163,7 +164,8 @@ macro_rules! stored_flat {
     (@draft $type:ty, optional) => { Option<Option<$type>> };
     (@draft $type:ty, flat) => { <$type as Fields>::Draft };
 
-    // miniserde's default is `None` for an `Option`. A value of any other type is required.
+    // `Deserialize::default` reads a missing `Option` as `None`. A value of any other type is
+    // required.
     (@empty $type:ty) => { <$type as miniserde::Deserialize>::default() };
     (@empty $type:ty, optional) => { None };
     (@empty $type:ty, flat) => { <$type as Fields>::draft() };

@@ -22,12 +22,12 @@ use crate::error::{Context, Result, fail};
 
 /// The magic number of the kernel's driver fs/ntfs3, which linux/magic.h lacks.
 const NTFS_SUPER_MAGIC: u32 = 0x7366_746e;
-/// File systems whose files have no owner, by their magic number (statfs(2)).
+/// File systems that [`refuse_unfit`] refuses, by their magic number (statfs(2)).
 const WITHOUT_OWNERS: [(u32, &str); 3] =
     [(MSDOS_SUPER_MAGIC, "vfat"), (EXFAT_SUPER_MAGIC, "exfat"), (NTFS_SUPER_MAGIC, "ntfs")];
 
-/// Fails if the file system of `state` cannot store images. If `state` does not exist, its nearest
-/// existing parent counts.
+/// Fails if the file system of `state` is in `WITHOUT_OWNERS`, or if statfs(2) fails. If `state`
+/// does not exist, its nearest existing parent counts.
 pub fn refuse_unfit(state: &Path) -> Result<()> {
     let existing = state.ancestors().find(|path| path.exists()).unwrap_or(state);
     let magic = magic(existing)?;
@@ -41,9 +41,9 @@ pub fn refuse_unfit(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prepares `containers` for overlays' upper directories. If its file system cannot store them,
-/// mounts a tmpfs on `containers` and returns a note for the user. Call this only while
-/// `containers` is empty.
+/// Mounts a tmpfs on `containers` if the file system of `containers` cannot store the upper
+/// directories of overlays. Returns a note for the user if a tmpfs was mounted. Call this function
+/// only while `containers` is empty.
 pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     let name = match magic(containers)? {
         OVERLAYFS_SUPER_MAGIC => "an overlay",
@@ -60,8 +60,8 @@ pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     )))
 }
 
-/// Returns the name of the file system of `path` as `docker info` prints it. An unknown file system
-/// is `<unknown>`.
+/// Returns the name of the file system of `path` for `info`, such as Docker's `extfs` for ext4.
+/// Returns `<unknown>` for a file system that is not in the list, and after an error.
 pub fn name(path: &Path) -> &'static str {
     // linux/magic.h lacks these numbers.
     const UBIFS: u32 = 0x2405_1905;

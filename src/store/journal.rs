@@ -1,11 +1,11 @@
 //! The journal of events: two files in `<run>/.events`, one line of JSON for each event.
 //!
-//! The journal is in the run directory, which is usually in memory, so events do not wear out a
-//! disk. A reboot empties the journal. A writer appends all its events in one write(2) without a
-//! lock. When `journal` is full, the writer renames it to `journal.old` and so replaces the older
-//! file: both files together take about twice `MAX_FILE`. A killed writer may leave an incomplete
-//! line. Each writer starts with a newline, which ends such a line, and a reader skips every line
-//! that is no event. If the journal cannot be written, no command fails.
+//! The journal is in the run root, which is usually in memory. So events do not wear out a disk,
+//! and a reboot empties the journal. [`append`] writes its events with one write(2) and without a
+//! lock. When `journal` is full, a writer renames `journal` to `journal.old`, which replaces the
+//! older file. So both files together take at most about twice `MAX_FILE`. A killed writer may
+//! leave an incomplete line. [`append`] starts with a newline, which ends such a line, and a reader
+//! skips every line that is no event. If the journal cannot be written, no command fails.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -33,7 +33,7 @@ fn current(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-/// Appends `events`. If the write fails, the events are lost and the caller goes on.
+/// Appends `events`. If the write fails, the events are lost, and the caller gets no error.
 pub fn append(roots: &Roots, events: &[Event]) {
     if events.is_empty() {
         return;
@@ -74,20 +74,21 @@ fn inode(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Reads the events in the order in which they were written. Each later call of `read` returns the
-/// events that were added since.
+/// Reads the events of the journal, the older file first. Each call of `read` continues where the
+/// last one ended. If `journal` was renamed twice between two calls, the second call may miss
+/// events.
 pub struct Reader {
     dir: PathBuf,
-    /// The file that was renamed last. A slow writer may still append to it.
+    /// The file before `current`. A slow writer may still append to this file.
     former: Option<Tail>,
     current: Option<Tail>,
 }
 
-/// One file of the journal. The descriptor's offset is the position up to which it was read.
+/// One file of the journal. The descriptor's offset is the position at which the next read starts.
 struct Tail {
     file: File,
     inode: (u64, u64),
-    /// The start of a line whose end is not written yet.
+    /// The start of a line whose end was not read yet.
     rest: Vec<u8>,
 }
 
@@ -96,8 +97,8 @@ impl Reader {
     /// yet is no error.
     pub fn open(roots: &Roots, only_new: bool) -> Result<Reader> {
         let dir = dir(roots);
-        // Open the newer file first. If a writer renames it before the second open, both opens find
-        // the same file, and no file is missed.
+        // Open the newer file first. If a writer renames that file before the second open, both
+        // opens find that file. In the other order, neither open would find it.
         let mut current = Tail::open(&current(&dir))?;
         let mut former = Tail::open(&dir.join("journal.old"))?;
         if let (Some(newer), Some(older)) = (&current, &former)
@@ -130,8 +131,8 @@ impl Reader {
                 _ => break,
             }
         }
-        // Close removed files: an open file keeps its removed directory, and the kernel would
-        // report the removal of the directory too late (inotify(7)).
+        // Close removed files. If the journal's directory was removed too, inotify(7) reports the
+        // removal of the directory only after the files that were in the directory are closed.
         self.former.take_if(|tail| tail.is_removed());
         self.current.take_if(|tail| tail.is_removed());
         Ok(())

@@ -1,9 +1,9 @@
 //! Locks between processes, by flock(2) on a file or a directory.
 //!
 //! The kernel releases a lock when its last descriptor is closed. So a killed process leaves no
-//! lock behind, and no file has to be removed. A process waits for a lock without a time limit.
-//! There is no fairness and no deadlock detection; docs/architecture.md lists the order in which
-//! locks are taken.
+//! lock behind, and no lock file has to be removed. The functions that wait for a lock have no time
+//! limit. There is no deadlock detection; docs/architecture.md lists the order in which locks are
+//! taken.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +25,8 @@ pub enum LockMode {
     Exclusive,
 }
 
-/// A held lock. Dropping it releases the lock.
+/// A held lock. Dropping the value closes its descriptor. The lock is then released, unless a
+/// forked process still has a copy of the descriptor.
 pub struct Lock {
     file: OwnedFd,
 }
@@ -44,8 +45,8 @@ impl Lock {
         take(file.context(|| format!("open {}", path.display()))?, path, mode)
     }
 
-    /// Like [`Lock::wait`], but `path` is a file or a directory that must exist. Returns `None` if
-    /// `path` does not exist, or was removed before this process got the lock.
+    /// Like [`Lock::wait`], for an existing file or directory. Returns `None` if `path` does not
+    /// exist, or was removed or replaced before this process got the lock.
     pub fn wait_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let lock = take(file, path, mode)?;
@@ -57,9 +58,9 @@ impl Lock {
         Lock::try_existing(path, LockMode::Exclusive)
     }
 
-    /// Takes the lock on an existing file or directory without waiting. Returns `None` if another
-    /// process holds a conflicting lock, if `path` does not exist, or if `path` was removed before
-    /// this process got the lock.
+    /// Takes the lock on an existing file or directory without waiting. Returns `None` if a
+    /// conflicting lock is held, if `path` does not exist, or if `path` was removed or replaced
+    /// before this process got the lock.
     pub fn try_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let operation = match mode {
@@ -92,8 +93,8 @@ impl Lock {
         take(file, path, LockMode::Exclusive)
     }
 
-    /// Reports whether the locked file is still at `path`. A lock on a removed file excludes no
-    /// other process.
+    /// Reports whether the locked file is still at `path`. A lock on a removed file does not
+    /// exclude a process that opens `path` later.
     pub fn is_still_at(&self, path: &Path) -> bool {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
@@ -101,7 +102,7 @@ impl Lock {
     }
 }
 
-/// Reports whether another process holds the file's lock exclusively.
+/// Reports whether the file is locked exclusively through another open(2) of the file.
 pub(super) fn is_taken(file: &File, path: &Path) -> Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),

@@ -42,9 +42,10 @@ pub(crate) use text::stored_as_text;
 /// Whether a change must survive a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
-    /// fsync the file and its directory.
+    /// Sync the change to the disk (fsync(2)).
     Synced,
-    /// Rename only: atomic for every reader, but after a power cut the file may be old or empty.
+    /// Rename only. The change is atomic for every reader, but a power cut may lose the change, or
+    /// leave the file empty or incomplete.
     Lazy,
 }
 
@@ -52,9 +53,9 @@ pub enum Durability {
 /// larger one.
 const MAX_STATE_FILE: u64 = 8 << 20;
 
-/// Replaces the file `path` with `bytes`, mode 0600. If the process dies in between, the old
-/// content stays, and at most a `.NAME.PID.tmp` remains beside it. `system check --repair` removes
-/// such files of the state root.
+/// Replaces the file `path` with `bytes`, mode 0600. If the process dies before the rename, the old
+/// file stays, and a temporary file `.NAME.PID.tmp` may remain beside the old file.
+/// [`stale_temporaries`] finds such temporary files.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     put(path, bytes, durability).map(drop)
 }
@@ -77,7 +78,7 @@ fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<File> {
         Ok(file)
     })();
     if written.is_err() {
-        // Report the failed write, not this failure.
+        // Ignore an error of the removal, so that the failed write is reported.
         let _ = fs::remove_file(&temporary);
     }
     let file = written.context(|| format!("write {}", path.display()))?;
@@ -100,13 +101,13 @@ pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Replaces the file `path` with `value` as JSON. Fails if the JSON has more than `MAX_STATE_FILE`
-/// bytes, since [`read_json`] could not read it.
+/// bytes, since [`read_json`] could not read such a file.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     replace(path, json(path, value)?.as_bytes(), durability)
 }
 
-/// As [`replace_json`] with [`Durability::Lazy`]. The file is locked as long as the result lives,
-/// so [`Directory::read_locked_json`] knows whether the writer lives.
+/// As [`replace_json`] with [`Durability::Lazy`]. The file is locked as long as the result lives.
+/// [`Directory::read_locked_json`] reads only a locked file.
 pub fn replace_json_locked<T: Serialize>(path: &Path, value: &T) -> Result<Lock> {
     let file = put(path, json(path, value)?.as_bytes(), Durability::Lazy)?;
     Lock::take(file, path)
@@ -134,9 +135,9 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
 }
 
 fn parse<T: Deserialize>(path: &Path, bytes: Vec<u8>) -> Result<T> {
-    // The parser allocates for each level of nesting, even in a field that it skips. So a file of
-    // more than `SMALL` bytes is checked first. A smaller file cannot nest deep enough to matter,
-    // and `ps` saves the check of one or two files for each container.
+    // The parser allocates for each level of nesting, even in a field that it skips. So the nesting
+    // of a file of more than `SMALL` bytes is checked first. A smaller file cannot nest deep enough
+    // to matter, and `ps` saves the check of one or two files for each container.
     if bytes.len() > SMALL {
         crate::json::weigh(&path.display().to_string(), &bytes)?;
     }
@@ -162,8 +163,8 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 fn read_small(file: File, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(SMALL);
-    // A read(2) of a regular file returns fewer bytes than requested only at the file's end, so one
-    // call is enough for a small file.
+    // On usual file systems a read(2) of a regular file fills the buffer unless the file ends, so
+    // one call is enough for a small file.
     let start = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
     if start.context(|| format!("read {}", path.display()))? == SMALL {
         let read = file.take(MAX_STATE_FILE + 1 - SMALL as u64).read_to_end(&mut bytes);
@@ -195,8 +196,8 @@ impl Directory {
         parse(&self.path.join(name), bytes).map(Some)
     }
 
-    /// Like [`Directory::read_json`]. Returns `None` also if the file is not locked: the process
-    /// that wrote the file by [`replace_json_locked`] has ended or released the lock.
+    /// Like [`Directory::read_json`]. Returns `None` also if no process holds the exclusive lock of
+    /// [`replace_json_locked`] on the file.
     pub fn read_locked_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
         let path = Path::new(name);
         let Some(file) = self.open_existing(path)? else { return Ok(None) };
@@ -217,7 +218,7 @@ impl Directory {
     }
 }
 
-/// Opens a file or a directory to read or to lock it. Returns `None` if it does not exist.
+/// Opens a file or a directory to read or to lock it. Returns `None` if `path` does not exist.
 fn open_existing(path: &Path) -> Result<Option<File>> {
     open_below(CWD, path, || path.to_owned())
 }
@@ -228,8 +229,9 @@ fn open_below(
     path: &Path,
     shown: impl FnOnce() -> PathBuf,
 ) -> Result<Option<File>> {
-    // Call openat(2) directly: musl's open(3), which std calls, also sets close-on-exec by
-    // fcntl(2), for kernels before 2.6.23. `ps` opens several files for each container.
+    // Call openat(2) directly. std calls musl's open(3), which sets close-on-exec again by
+    // fcntl(2), for kernels before 2.6.23. `ps` opens several files for each container, and so
+    // saves one call for each of these files.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(directory, path, flags, Mode::empty());
     match rustix::io::retry_on_intr(open) {
@@ -247,9 +249,10 @@ pub fn make_dir(path: &Path) -> Result<()> {
 
 /// Sets the flag T of chattr(1) on `path`, so that ext4 spreads the subdirectories over the disk.
 ///
-/// Without the flag, ext4 allocates an inode near its directory and examines every inode there that
-/// was freed within the last minute. After a large tree was removed, 20,000 new files took 25 s in
-/// the same directory, and 3 s in another part of the disk.
+/// Without the flag, ext4 allocates an inode near its directory. An ext4 without a journal also
+/// examines the inodes there that were freed shortly before. In a measurement after the removal of
+/// a large tree, 20,000 new files took 25 s in the same directory, and 3 s in another part of the
+/// disk.
 #[cfg(feature = "build")]
 pub fn spread(path: &Path) {
     // Ignore an error: other file systems do not need the flag.
@@ -291,19 +294,19 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a tree that other commands may read. A rename to `.NAME.removing`, which [`list`] leaves
-/// out, comes first, so that no command sees the tree half removed. If this process dies after the
-/// rename, `system check` finds the rest.
+/// Removes a tree that other commands may look for. Renames the tree to `.NAME.removing` first,
+/// because [`list`] leaves out this name. If this process dies after the rename, [`removals`] finds
+/// the rest.
 pub fn remove_hidden(path: &Path, durability: Durability) -> Result<()> {
     hide(path, durability)?.remove()
 }
 
-/// A tree that [`hide`] renamed and that must still be removed.
+/// A tree after [`hide`], which [`HiddenTree::remove`] removes.
 #[must_use]
 pub struct HiddenTree {
     path: PathBuf,
-    /// While this process holds the lock, [`removals`] leaves the tree out. `None` if the lock was
-    /// not free, for example because the caller holds it.
+    /// The lock on the tree. While it is held, [`removals`] leaves the tree out. `None` if the tree
+    /// did not exist or the lock was not free, for example because the caller holds the lock.
     _lock: Option<Lock>,
 }
 
@@ -314,8 +317,8 @@ impl HiddenTree {
     }
 }
 
-/// Renames a tree to its hidden name: the first half of [`remove_hidden`]. From then on no command
-/// finds the tree.
+/// Renames a tree to its hidden name, which is the first half of [`remove_hidden`]. On a full disk,
+/// removes the tree if the rename fails.
 pub fn hide(path: &Path, durability: Durability) -> Result<HiddenTree> {
     let lock = Lock::try_exclusive(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -327,7 +330,7 @@ pub fn hide(path: &Path, durability: Durability) -> Result<HiddenTree> {
             remove_tree(&hidden_path)?;
             return hide(path, durability);
         }
-        // On a full disk the rename may fail for lack of space, but the removal must succeed.
+        // On a full disk the rename may fail for lack of space, but the tree can be removed.
         Err(error) if error.kind() == ErrorKind::StorageFull => remove_tree(path)?,
         result => result.context(|| format!("remove {}", path.display()))?,
     }
@@ -349,13 +352,14 @@ pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(removals)
 }
 
-/// Returns the temporary files in `dir` whose writers have died.
+/// Returns the temporary files of [`replace`] in `dir` that are stale, as [`stale`] does.
 pub fn stale_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
     stale(dir, ".tmp")
 }
 
-/// Returns the files in `dir` named `.NAME.PID` plus `suffix` that process PID does not have open.
-/// A writer keeps its file open until it has renamed the file to the final name.
+/// Returns the entries of `dir` named `.NAME.PID` plus `suffix` that process PID does not have
+/// open. The process that makes such an entry keeps the entry open until after the rename to the
+/// final name.
 pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     hidden(dir, |name| {
         let pid = name.strip_suffix(suffix).and_then(|rest| rest.rsplit_once('.'));
@@ -364,22 +368,22 @@ pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// Reports whether the process `pid` has `path` open. A live process with this PID is no proof,
-/// because the kernel reuses PIDs.
+/// Reports whether the process `pid` has `path` open. It is not enough that a process with this PID
+/// lives, because the kernel reuses PIDs.
 fn has_open(pid: u32, path: &Path) -> bool {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
-        // PermissionDenied: this caller is not root, and the process is another user's. Assume that
-        // the process has the file open, so that `stale` does not list the file.
+        // PermissionDenied: this process may not see the descriptors of process `pid`. Assume that
+        // process `pid` has the file open, so that `stale` does not list the file.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);
     descriptors.flatten().any(|descriptor| of(&descriptor.path()) == wanted)
 }
 
-/// Returns the entries of `dir` whose names start with a dot and satisfy `matches`. Returns no
-/// entry if `dir` does not exist.
+/// Returns the entries of `dir` whose names are UTF-8, start with a dot and satisfy `matches`.
+/// Returns no entry if `dir` does not exist.
 pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -2,8 +2,9 @@
 //!
 //! A container can nest far more directories than a process may have open, and can replace a
 //! directory by a link while the tree is removed. So the removal works relative to descriptors,
-//! follows no link and recurses at most `MAX_DEPTH` levels. A deeper directory is renamed into the
-//! top directory, and the next pass over the top removes it (unlinkat(2), renameat(2)).
+//! follows no link and recurses at most `MAX_DEPTH` levels. A deeper directory that is not empty is
+//! renamed into the top directory, and the next pass over the top directory removes the renamed
+//! directory (unlinkat(2), renameat(2)).
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,8 +14,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// The maximum number of levels below the top that are open at the same time. Each takes two
-/// descriptors. Deeper directories are renamed into the top directory and removed there.
+/// The maximum number of levels below the top that are open at the same time. Each level takes two
+/// descriptors.
 const MAX_DEPTH: u32 = 32;
 
 const DIRECTORY: OFlags =
@@ -46,8 +47,7 @@ pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
 
 struct Removal<'a> {
     top: BorrowedFd<'a>,
-    /// The number of directories that were renamed into the top. The next one gets this number as
-    /// its name.
+    /// The number of names that `bring_up` has tried. The next name is a dot and this number.
     brought_up: u64,
 }
 
@@ -82,8 +82,8 @@ impl Removal<'_> {
         let before = self.brought_up;
         self.empty(directory.as_fd(), depth + 1)?;
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            // After a rename out of this tree, the file system may have skipped an entry. The next
-            // pass removes the rest.
+            // A directory was renamed out of this tree. After such a rename readdir(3) may skip an
+            // entry. The next pass removes the rest.
             Err(Errno::NOTEMPTY | Errno::EXIST) if self.brought_up > before => Ok(()),
             result => gone(result),
         }

@@ -21,13 +21,14 @@ pub struct Roots {
     /// The durable root, for all that a reboot must not lose, such as images, containers and
     /// volumes.
     pub state: PathBuf,
-    /// The volatile root: the state of running containers. A reboot empties it, so that no
-    /// container is taken for a running one afterwards.
+    /// The volatile root, for all that must not outlive a reboot, such as the state of running
+    /// containers.
     pub run: PathBuf,
 }
 
 impl Roots {
-    /// Makes both paths absolute; `None` stands for the default. Fails for an empty path.
+    /// Makes both paths absolute; `None` stands for the default. Fails for an empty path, and for a
+    /// relative path if the current directory was removed.
     pub fn new(state: Option<PathBuf>, run: Option<PathBuf>) -> Result<Roots> {
         let absolute = |path: PathBuf| {
             std::path::absolute(&path)
@@ -44,7 +45,8 @@ impl Roots {
         self.state.join("images")
     }
 
-    /// The directory of the unpacked layers; a layer's name in it is its diff_id.
+    /// The directory of the unpacked layers. A layer's directory is named by the hex digits of the
+    /// layer's diff_id.
     pub fn layers(&self) -> PathBuf {
         self.state.join("layers")
     }
@@ -55,8 +57,7 @@ impl Roots {
         self.state.join("build")
     }
 
-    /// The layer with the empty files on which each container's `hosts`, `hostname` and
-    /// `resolv.conf` are mounted.
+    /// The layer with empty files as mount points for `hosts`, `hostname` and `resolv.conf`.
     pub fn placeholders(&self) -> PathBuf {
         self.state.join("placeholders")
     }
@@ -66,7 +67,7 @@ impl Roots {
         self.state.join("mark")
     }
 
-    /// The directory that has one directory for each network.
+    /// The directory that contains the directories of the networks.
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
     }
@@ -91,8 +92,8 @@ impl Roots {
         self.run.join(id)
     }
 
-    /// The mark file that exists if another container has joined the network namespace of container
-    /// `id`.
+    /// The mark file which says that another container has joined the network namespace of
+    /// container `id`.
     pub fn network_joined_mark(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("network-joined")
     }
@@ -111,8 +112,8 @@ impl Roots {
         self.run_dir(id).join("names")
     }
 
-    /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs, at
-    /// the first command after each boot, returns its note for the user.
+    /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs,
+    /// returns its note for the user.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;

@@ -1,9 +1,9 @@
 //! The size of a tree on disk (`st_blocks` of stat(2)).
 //!
-//! A container made the tree, and may change it during the walk. So the walk works relative to
-//! descriptors, follows no symbolic link and does not recurse (`walk`). Directories count as 0, as
-//! in Docker: a container that wrote nothing has 0 bytes. The result is an estimate for the user:
-//! a file or directory that cannot be read counts as 0.
+//! A container may have made the tree, and may change the tree during the walk. So the walk works
+//! relative to descriptors, follows no symbolic link and does not recurse (`walk`). Directories
+//! count as 0, as in Docker: a container that wrote nothing has 0 bytes. The result is an estimate
+//! for the user: a file counts as 0 if fstatat(2) fails, or if its directory cannot be read.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,8 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, lstat, openat, statat};
 use super::walk::{DIRECTORY, Descent, Names, identity};
 
 /// Returns the bytes that the files of a tree take on disk. A file with several hard links counts
-/// once, an unreadable file counts as 0. If a directory is moved during the walk, the walk may end
-/// early.
+/// once. If a directory is moved during the walk, the walk may end early.
 pub fn tree_size(path: &Path) -> u64 {
     let Ok(top) = lstat(path) else { return 0 };
     if !is_directory(&top) {
@@ -71,7 +70,8 @@ mod tests {
         fs::write(dir.join("a"), [1; 20_000]).unwrap();
         let one = tree_size(&dir.join("a"));
         assert!(one >= 20_000);
-        // The path is longer than the kernel resolves, and has more levels than a process may open.
+        // The path is longer than PATH_MAX, and has more levels than the default limit on open
+        // descriptors (1024).
         let mut current = openat(CWD, &dir, DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..1100 {
             mkdirat(&current, "level", Mode::RWXU).unwrap();

@@ -1,9 +1,9 @@
 //! Values that a state file stores as text, such as an IP address.
 //!
-//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`. So a
-//! record contains the value itself, and its readers never parse the text again. If `FromStr`
-//! refuses the text, the whole file is unreadable, as with any field of the wrong type. `OrEmpty`
-//! is for a value that may be missing.
+//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`. So the
+//! struct of a state file has the value itself instead of its text. If `FromStr` refuses the text,
+//! the whole file is unreadable, as with any field of the wrong type. `OrEmpty` is for a value that
+//! may be missing.
 
 use std::fmt;
 use std::ops::Deref;
@@ -38,8 +38,7 @@ macro_rules! stored_as_text {
 
 pub(crate) use stored_as_text;
 
-/// A value that may be missing. A file stores an empty text for `None`, which every version of
-/// mydocker reads.
+/// A value that may be missing. A file stores an empty text for `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrEmpty<T>(pub Option<T>);
 

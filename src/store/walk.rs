@@ -4,10 +4,10 @@
 //!
 //! [`Descent`] is the path from the top of the tree to the current directory. A descent keeps only
 //! the nearest parents open, opens the others again by `..`, and checks their device and inode.
-//! [`Names`] returns the names in each directory on that path in byte order. A batch of the names
-//! is in memory. If a directory has more names than a batch, or the batches take too much memory,
-//! the directory is read again for the names that follow. [`Links`] remembers the first path of
-//! each file with several hard links.
+//! [`Names`] returns the names in each directory on that path in byte order. A batch of each
+//! directory's names is in memory. If a directory has more names than a batch, or the batches take
+//! too much memory, the directory is read again for the names that follow. [`Links`] remembers the
+//! first path of each file with several hard links.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ffi::CString;
@@ -19,9 +19,9 @@ use crate::error::{Result, fail};
 
 /// The most parents of the current directory that stay open.
 const HELD: usize = 32;
-/// The most bytes of names that [`Names`] keeps at one time.
+/// The most bytes of names that [`Names`] keeps between two calls.
 const NAMES: usize = 16 << 20;
-/// The most bytes that [`Links`] may take.
+/// The most bytes that [`Links`] may take, by its own estimate.
 const LINKS: usize = 32 << 20;
 /// The approximate bytes that the allocator and the list take for each name.
 const OVERHEAD: usize = 32;
@@ -50,8 +50,8 @@ impl Descent {
         self.current.as_fd()
     }
 
-    /// Makes `below` the current directory. The caller has opened it in the current directory.
-    /// Fails if fstat(2) fails.
+    /// Makes `below` the current directory. The caller has opened `below` in the directory that was
+    /// current before. Fails if fstat(2) fails.
     pub fn down(&mut self, below: OwnedFd) -> Result<()> {
         self.held.push_back(std::mem::replace(&mut self.current, below));
         if self.held.len() > HELD
@@ -62,8 +62,8 @@ impl Descent {
         Ok(())
     }
 
-    /// Makes the parent the current directory; at the top, does nothing. If the parent must be
-    /// opened again, fails if the current directory was moved to another parent.
+    /// Makes the parent the current directory; at the top, does nothing. A parent that is no longer
+    /// open is opened again by `..`. Fails if the open fails, or if `..` is another directory now.
     pub fn up(&mut self) -> Result<()> {
         if let Some(above) = self.held.pop_back() {
             self.current = above;
@@ -116,9 +116,9 @@ impl Names {
         !self.levels.is_empty()
     }
 
-    /// Returns the next name in the directory that was entered last. `directories` are one or more
-    /// open directories whose names are merged: the same ones in each call between `enter` and the
-    /// `leave` that belongs to it.
+    /// Returns the next name in the directory that was entered last, or `None` after the last name.
+    /// `directories` are one or more open directories whose names are merged. All calls for one
+    /// entered directory must pass the same `directories`.
     pub fn next(&mut self, directories: &[BorrowedFd<'_>]) -> Result<Option<CString>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         if level.names.is_empty() && !level.complete {
@@ -175,8 +175,8 @@ fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>,
         }
     }
     let mut names = first.into_sorted_vec();
-    // A name occurs twice if two directories have it, or if a file was removed and another got its
-    // name during the read.
+    // A name can occur twice if two directories have the name, or if a file was removed and another
+    // file got the name during the read.
     names.dedup();
     names.reverse();
     Ok((names, complete))
@@ -196,7 +196,7 @@ pub struct Links {
 
 impl Links {
     /// Returns the path under which the file was seen before. If the file is new, remembers `path`
-    /// for it and returns `None`. Fails if the paths take more than `LINKS` bytes.
+    /// for the file and returns `None`. Fails if the paths take more than `LINKS` bytes.
     pub fn first_path(&mut self, stat: &Stat, path: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some((directory, name)) = self.first.get(&identity(stat)) {
             let directory = self.directories.get(*directory as usize);

@@ -16,17 +16,17 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// The maximum number of openat2(2) calls for one path. A call may fail with EAGAIN if another
-/// process renames a file while the kernel resolves a path with `..`.
+/// The maximum number of tries of an openat2(2) call. A try may fail with EAGAIN if another process
+/// renames a file while the kernel resolves a path with `..`.
 const MAX_TRIES: u32 = 128;
 /// The maximum number of symbolic links that the kernel follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
 /// The error for the user after an open with O_NONBLOCK has failed with `errno`.
 ///
-/// EAGAIN has two causes. A program holds a lease on the file (F_SETLEASE, fcntl(2)); without
-/// O_NONBLOCK the open would wait, by default for up to 45 seconds. Or all `MAX_TRIES` calls
-/// failed, because the path has `..` and other processes rename files all the time.
+/// EAGAIN has two usual causes. A program may hold a lease on the file (F_SETLEASE, fcntl(2));
+/// without O_NONBLOCK the open would wait, by default for up to 45 seconds. Or all `MAX_TRIES`
+/// tries failed, because the path has `..` and other processes rename files all the time.
 pub fn open_error(errno: Errno) -> Error {
     match errno {
         Errno::AGAIN => Error::new(
@@ -38,7 +38,8 @@ pub fn open_error(errno: Errno) -> Error {
 }
 
 /// Opens `path` as a process with the root directory `root` would. The result is always inside
-/// `root`. Adds O_CLOEXEC to `flags`. Fails with the errors of openat2(2); a magic link is ELOOP.
+/// `root`. Adds O_CLOEXEC to `flags`. Fails with the errors of openat2(2), and with ELOOP if `path`
+/// leads through a magic link.
 pub fn open(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -93,8 +94,8 @@ pub fn open_long_without_links(
     open_resolving(from, path, flags, Mode::empty(), resolve)
 }
 
-/// Splits a path that is longer than `MAX_AT_ONCE` at the last slash that the kernel can take in
-/// one call. `None` for a shorter path.
+/// Splits a path that is longer than `MAX_AT_ONCE` at a slash. The first piece is the longest that
+/// the kernel takes in one call. `None` for any other path.
 fn first_piece(path: &Path) -> Result<Option<(&Path, &Path)>, Errno> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() <= MAX_AT_ONCE {

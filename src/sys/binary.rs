@@ -1,12 +1,12 @@
 //! Protects mydocker's own binary from containers (CVE-2019-5736).
 //!
-//! If an image's command is a script that starts with `#!/proc/self/exe`, mydocker executes its own
-//! binary in the container. A process in the container can then open the host's binary as
-//! /proc/PID/exe. The kernel refuses writes to a running binary (ETXTBSY), but not changes of mode,
-//! owner and attributes. So a command that enters containers first moves to a read-only, detached
-//! clone of the binary's mount: it maps its code and data from the clone and makes the clone its
-//! /proc/self/exe (prctl(2), PR_SET_MM). Every change through /proc/PID/exe then fails with EROFS.
-//! A second execution of the binary has the same result but takes several times as long.
+//! If an image's command is a script that starts with `#!/proc/self/exe`, the kernel executes
+//! mydocker's own binary in the container. A process in the container can then open the host's
+//! binary as /proc/PID/exe. The kernel refuses writes to a running binary (ETXTBSY), but not
+//! changes of mode, owner and attributes. So a command that enters containers first moves to a
+//! read-only, detached clone of the binary's mount: the command maps its code from the clone and
+//! makes the clone its /proc/self/exe (prctl(2), PR_SET_MM). A change through /proc/PID/exe then
+//! fails with EROFS. A second execution of the binary has the same result but takes longer.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString, c_int, c_void};
@@ -29,13 +29,15 @@ use super::title;
 const SELF: &str = "/proc/self/exe";
 
 /// Moves this process to a read-only clone of its binary's mount, unless the binary's mount is
-/// read-only already. If the kernel refuses the move (no CONFIG_CHECKPOINT_RESTORE), executes the
-/// binary again from the clone, from the beginning, so this must be called early. If that is
-/// impossible too (Linux before 5.12, no /proc), returns, and only ETXTBSY protects the file.
+/// read-only already. If the move fails, for example without CONFIG_CHECKPOINT_RESTORE, executes
+/// the binary again from the clone. The program then starts from the beginning, so call this
+/// function early. If the clone cannot be made (Linux before 5.12, no /proc) or executed, returns,
+/// and only ETXTBSY protects the file.
 pub fn run_read_only() {
     match statvfs(SELF) {
         Err(_) => {}
-        // After an execution by descriptor, the process's name (comm) is the descriptor's number.
+        // After an execution by descriptor, the process's name (comm) may be the descriptor's
+        // number.
         Ok(now) if is_read_only(now.f_flag) => drop(rustix::thread::set_name(c"mydocker")),
         Ok(_) => {
             let Ok(clone) = read_only_clone() else { return };
@@ -43,8 +45,8 @@ pub fn run_read_only() {
                 let Err(_) = execute(clone.as_fd());
             }
             // Close the handle before the first fork. While a process has the handle, a container
-            // with CAP_SYS_ADMIN can make the clone writable by mount_setattr(2), and then write to
-            // mydocker's binary by /proc/PID/exe.
+            // with CAP_SYS_ADMIN can make the clone writable by mount_setattr(2), and then change
+            // mydocker's binary through /proc/PID/exe.
             drop(clone);
         }
     }
@@ -59,21 +61,22 @@ fn read_only_clone() -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let clone = open_tree(CWD, SELF, flags)?;
     add_attributes(clone.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-    // If the clone is writable, the new process would execute itself again without end.
+    // If the clone were writable, the new process would execute itself again without end.
     if is_read_only(fstatvfs(&clone)?.f_flag) { Ok(clone) } else { Err(Errno::INVAL) }
 }
 
-/// Maps the code and the data of this program from `clone` and makes `clone` the executable of this
-/// process. The kernel accepts another executable only if no page of the present one is mapped.
-/// After an error, the process runs on with the same code and data. Fails with EDEADLK if this
-/// process has a second thread, and with the errors of mmap(2), mremap(2) and prctl(2).
+/// Maps the read-only pages of this program from `clone`, replaces the writable pages by copies in
+/// memory, and makes `clone` the executable of this process. The kernel accepts another executable
+/// only if no page of the present executable is mapped. After an error, the process runs on with
+/// the same code and data. Fails with EDEADLK if this process has a second thread, and with the
+/// errors of the system calls.
 fn move_to(clone: BorrowedFd<'_>) -> Result<(), Errno> {
     require_one_thread()?;
     let path = format!("/proc/self/fd/{}", clone.as_raw_fd());
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     segments().try_for_each(|segment| segment.map_from(file.as_fd()))?;
-    // PR_SET_MM_EXE_FILE would need CAP_SYS_RESOURCE. PR_SET_MM_MAP sets all fields, so the other
-    // fields get their present values (proc_pid_stat(5)).
+    // PR_SET_MM_EXE_FILE would need CAP_SYS_RESOURCE. PR_SET_MM_MAP also sets the addresses in
+    // `prctl_mm_map`, so these get their present values (proc_pid_stat(5)).
     let own = rustix::process::getpid();
     let fields = [26, 27, 45, 46, 47, 28, 48, 49, 50, 51];
     let [start_code, end_code, start_data, end_data, start_brk, start_stack, args @ ..] =
@@ -130,7 +133,7 @@ fn segments() -> impl Iterator<Item = Segment> {
         .iter()
         .find(|header| header.p_type == libc::PT_PHDR)
         .map_or(0, |header| headers.as_ptr().addr().wrapping_sub(header.p_vaddr as usize));
-    // SAFETY: sysconf(3) takes no pointer. POSIX says that it never fails for _SC_PAGESIZE.
+    // SAFETY: sysconf(3) takes no pointer.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let loaded = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_filesz > 0;
     headers.iter().filter(loaded).map(move |header| {
@@ -186,11 +189,11 @@ impl Segment {
     }
 }
 
-/// Executes the binary again from `clone`, with the same arguments and environment.
+/// Executes the binary again from `clone`, with the same arguments and variables.
 fn execute(clone: BorrowedFd<'_>) -> Result<Infallible, Errno> {
     let strings = |strings: &mut dyn Iterator<Item = OsString>| -> Result<Vec<CString>, Errno> {
-        // Cannot fail: the kernel passed arguments and variables as C strings, so none has a NUL
-        // inside.
+        // `CString::new` cannot fail here: the kernel passed arguments and variables as C strings,
+        // so none has a NUL inside.
         strings.map(|s| CString::new(s.into_vec()).map_err(|_| Errno::INVAL)).collect()
     };
     let args = strings(&mut std::env::args_os())?;

@@ -23,7 +23,7 @@ pub struct Instruction {
     pub immediate: i32,
 }
 
-// linux/bpf.h, which no crate has: BPF_PROG_LOAD, BPF_PROG_ATTACH and their arguments.
+// From linux/bpf.h: BPF_PROG_LOAD, BPF_PROG_ATTACH and their arguments.
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
@@ -31,7 +31,8 @@ const CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 
 /// Loads a device program and attaches it to the v2 cgroup whose directory is open as `cgroup`. The
-/// program stays attached as long as the cgroup exists. Fails with the errors of bpf(2).
+/// program stays attached as long as the cgroup exists. Fails with the errors of bpf(2), and of
+/// setrlimit(2) if a load with a higher limit is tried.
 pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     let program = match load(program) {
         // Before Linux 5.11 all BPF programs of a user together count against RLIMIT_MEMLOCK.
@@ -68,7 +69,7 @@ union Attributes {
     attach: Attach,
 }
 
-/// The members of the union for BPF_PROG_ATTACH.
+/// The first members of the union for BPF_PROG_ATTACH.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Attach {
@@ -78,7 +79,7 @@ struct Attach {
     flags: u32,
 }
 
-/// The members of the union for BPF_PROG_LOAD.
+/// The first members of the union for BPF_PROG_LOAD.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Load {

@@ -1,10 +1,10 @@
 //! Creates processes: clone3(2) with new namespaces, and plain fork(2).
 //!
-//! Both functions need a process with one thread. Otherwise the child would have a copy of each
-//! lock that a second thread holds, but no thread that releases the lock (fork(2), POSIX). Because
-//! the parent has one thread, a child may allocate, lock and panic like any process. A child is not
-//! limited to async-signal-safe functions. Each call checks the number of threads
-//! (`require_one_thread`), so the functions are safe: no caller can break their only condition.
+//! `clone3` and `fork` need a process with one thread. Otherwise the child would have a copy of
+//! each lock that a second thread holds, but no thread that releases the lock (fork(2), POSIX).
+//! Because the parent has one thread, a child may allocate, lock and panic like any process. A
+//! child is not limited to async-signal-safe functions. `clone3` and `fork` call
+//! `require_one_thread` first, so they are safe functions.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,7 +89,7 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     #[cfg(test)]
     let _heap = crate::HEAP.hold();
     // SAFETY: without CLONE_VM and without a stack this call is fork(2) with namespaces: the child
-    // has its own copy of the memory. No second thread exists, so no lock is held in the copy.
+    // has its own copy of the memory. No second thread exists that could hold a lock in the copy.
     // `args` outlives the call, and its size is passed.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<clone_args>()) };
     match pid {
@@ -104,22 +104,22 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
 }
 
 /// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. A new PID or
-/// time namespace holds only the children that this process creates later. Fails with the errors of
-/// unshare(2).
+/// time namespace is for later children: unshare(2) does not move the calling thread into such a
+/// namespace. Fails with the errors of unshare(2).
 pub fn unshare(flags: Flags) -> Result<(), Errno> {
-    // SAFETY: `Flags` cannot hold CLONE_FILES, so the owners of all descriptors stay the same.
+    // SAFETY: `Flags` cannot hold CLONE_FILES, so this thread keeps its table of descriptors.
     match unsafe { libc::unshare(flags.0 as libc::c_int) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
 }
 
-/// fork(2). Fails with EDEADLK if this process has a second thread, and with the errors of fork(2).
+/// Forks. Fails with EDEADLK if this process has a second thread, and with the errors of fork(2).
 pub fn fork() -> Result<Fork<Pid>, Errno> {
     require_one_thread()?;
     #[cfg(test)]
     let _heap = crate::HEAP.hold();
-    // SAFETY: no second thread exists, so no lock is held in the child's copy of the memory.
+    // SAFETY: no second thread exists that could hold a lock in the child's copy of the memory.
     match unsafe { libc::fork() } {
         -1 => Err(last_errno()),
         0 => Ok(become_child()),
@@ -127,8 +127,7 @@ pub fn fork() -> Result<Fork<Pid>, Errno> {
     }
 }
 
-/// Whether `clone3` or `fork` created this process. If so, the values that own its inherited
-/// descriptors are used only in the parent.
+/// Whether `clone3` or `fork` created this process.
 pub(super) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)
 }
@@ -145,11 +144,11 @@ fn become_child<T>() -> Fork<T> {
 
 /// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
 /// only in a process with one thread, and changes nothing there. A container's filter may forbid
-/// unshare(2), so `seccomp::install` calls this function first. After that, this function checks
-/// nothing: the process only starts the container's program, and creates no thread until then.
+/// unshare(2), so `seccomp::install` calls this function before it installs the filter. With a
+/// filter this function checks nothing, because a process with a filter creates no thread.
 pub(super) fn require_one_thread() -> Result<(), Errno> {
-    // The test harness has several threads. The only lock that a child of a test takes is the
-    // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.
+    // The test harness has several threads. In a test `clone3` and `fork` hold the heap's lock, so
+    // the child's copy of the heap is consistent.
     if HAS_FILTER.load(Ordering::Relaxed) || cfg!(test) {
         return Ok(());
     }

@@ -1,10 +1,10 @@
 //! Runs a decoder of untrusted data on its own thread, so that a panic of the decoder is an error
 //! for the caller and does not end the process.
 //!
-//! The binary is compiled with `panic = "abort"`, so a panic normally aborts. On a thread of this
-//! file, the panic hook, which runs on the thread that panicked, reports the message to the caller
-//! and then sleeps forever. The caller fails as it does for other bad input, and removes its
-//! unfinished files. The memory of a thread that panicked stays allocated until the process ends.
+//! The binary is compiled with `panic = "abort"`, so a panic normally aborts. If a decoder panics,
+//! the panic hook runs on the decoder's thread, reports the message to the caller, and then sleeps
+//! forever. The caller fails as for other bad input, and removes its unfinished files. The memory
+//! of a thread that panicked stays allocated until the process ends.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,7 +20,7 @@ thread_local! {
     static REPORT: RefCell<Option<Report>> = const { RefCell::new(None) };
 }
 
-/// Joins the thread on drop, unless it panicked.
+/// Joins the thread on drop, unless the thread panicked.
 struct Thread {
     handle: Option<JoinHandle<()>>,
     panicked: Receiver<()>,
@@ -38,9 +38,10 @@ impl Drop for Thread {
     }
 }
 
-/// Runs `work` on a new thread named `name` while the caller's thread runs `foreground`. Waits for
-/// both and returns the result of `foreground`. If `work` panics, `report` gets the panic's
-/// message, on the thread that panicked. Fails if the thread cannot be created (pthread_create(3)).
+/// Runs `work` on a new thread named `name` while the caller's thread runs `foreground`. Returns
+/// the result of `foreground` after `work` has ended or panicked. If `work` panics, `report` gets
+/// the panic's message, on the thread that panicked. Fails if the thread cannot be created
+/// (pthread_create(3)).
 pub fn run<T>(
     name: &str,
     work: impl FnOnce() + Send,
@@ -86,9 +87,9 @@ fn install_hook() {
     });
 }
 
-// No unit test panics: the thread would sleep in the hook, and the test harness would wait for the
-// hook forever when it sets its own. An integration test has a hostile archive that makes a decoder
-// panic.
+// In these tests no `work` panics: its thread would sleep in the hook, and the test harness, which
+// also changes the hook, would wait forever. The integration test `tests/memory.rs` imports an
+// archive that makes a decoder panic.
 #[cfg(test)]
 mod tests {
     use super::*;

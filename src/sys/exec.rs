@@ -1,6 +1,6 @@
 //! execve(2), execveat(2) and _exit(2), which rustix lacks or marks as unsafe.
 //!
-//! `Vectors` holds the arguments and the environment in the kernel's layout, so the call itself
+//! `Vectors` holds the arguments and the environment in the kernel's layout, so `execve` itself
 //! allocates nothing. This file does not search PATH; `runtime::process` does.
 
 use std::convert::Infallible;
@@ -44,7 +44,7 @@ pub fn execve(path: &CStr, vectors: &Vectors) -> Result<Infallible, Errno> {
     Err(last_errno())
 }
 
-/// As [`execve`], for the program that is open as `file` (execveat(2), AT_EMPTY_PATH).
+/// As [`execve`], for a program that is open as `file` (execveat(2), AT_EMPTY_PATH).
 pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infallible, Errno> {
     let (argv, envp) = (vectors.argv.as_ptr(), vectors.envp.as_ptr());
     // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns. The path
@@ -57,8 +57,8 @@ pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infa
 }
 
 /// Ends this process with `status` (_exit(2)). Runs no destructors and no atexit(3) handlers,
-/// because in a forked child they belong to the parent. If a seccomp filter makes the call fail,
-/// abort(3) ends the process by a signal: musl's _exit would try again without end.
+/// because in a forked child they belong to the parent. If a seccomp filter makes exit_group(2)
+/// fail, abort(3) ends the process by a signal. In this case musl's _exit could loop forever.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: the call takes an integer, and has no precondition.
     unsafe { libc::syscall(libc::SYS_exit_group, libc::c_int::from(status)) };

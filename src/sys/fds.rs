@@ -1,5 +1,5 @@
-//! Closes all but a few descriptors before a process runs the container's program, and makes three
-//! descriptors stdin, stdout and stderr.
+//! Closes all but a few descriptors of a child process, and makes three descriptors stdin, stdout
+//! and stderr.
 //!
 //! A program can leave its container through an inherited descriptor (CVE-2024-21626). So a process
 //! closes whole ranges of descriptors with close_range(2), Linux 5.9, instead of a list of known
@@ -14,13 +14,12 @@ use super::last_errno;
 
 /// Closes every descriptor from 3 up, except the descriptors in `keep`.
 ///
-/// Fails with EPERM unless `sys::clone` created this process. Such a process never returns to the
-/// code that owns the inherited descriptors. Fails with ENOSYS before Linux 5.9.
+/// Fails with EPERM unless `sys::clone` created this process: in any other process, other code may
+/// use the descriptors. Fails with ENOSYS before Linux 5.9.
 ///
-/// No check finds the owners of descriptors that the child opened itself: the caller must name
-/// these in `keep`, or end by execve(2) or _exit(2) without dropping them. Otherwise a drop closes
-/// a number that may be another file's by then. The function is safe because no memory depends on a
-/// descriptor, so such a fault cannot break memory safety.
+/// The caller must name in `keep` each descriptor that this process drops later. Otherwise the drop
+/// closes a number that may be another file's by then. The function is safe because such a fault
+/// cannot break memory safety.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     close_after(0, keep)
 }
@@ -43,8 +42,8 @@ pub fn close_after(preserved: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno>
 }
 
 fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: the caller has checked that this process is a child, where no code uses the owners of
-    // these descriptors again.
+    // SAFETY: the caller has checked that this process is a child. A descriptor that is closed by
+    // mistake cannot break memory safety.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
@@ -52,8 +51,8 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
 }
 
 /// Raises this process's soft limit on descriptors (RLIMIT_NOFILE) to `count` + 256, or to the hard
-/// limit if that is lower. Never lowers the limit. An error is ignored: an open(2) that exceeds the
-/// limit then fails with EMFILE.
+/// limit if that is lower. Never lowers the limit. An error is ignored: a call that then needs more
+/// descriptors fails with EMFILE.
 pub fn raise_limit(count: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -66,7 +65,7 @@ pub fn raise_limit(count: usize) {
 
 /// Duplicates `fds` onto the descriptors 0, 1 and 2 (dup2(2)), without close-on-exec.
 pub fn become_stdio(fds: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
-    // First duplicate those below 3, so that no dup2 overwrites a descriptor of `fds`.
+    // First duplicate the descriptors below 3, so that no dup2(2) overwrites a descriptor of `fds`.
     let lift = |fd: BorrowedFd<'_>| match fd.as_raw_fd() {
         0..3 => rustix::io::fcntl_dupfd_cloexec(fd, 3).map(Some),
         _ => Ok(None),

@@ -1,10 +1,11 @@
 //! The global allocator. musl's allocator maps and unmaps single pages: about forty system calls in
-//! one `run`, a tenth of the time that `run` takes. This allocator makes none for most commands.
+//! one `run`, a tenth of the time that `run` takes. Here a small block needs no system call until
+//! the arena's first part is full.
 //!
 //! A small block comes from the free list of its size class, otherwise from the arena, whose first
-//! part is in .bss. Each doubling of the size has four classes. A freed small block returns to its
-//! list, never to the kernel. A large block, such as a buffer, is a mapping of its own (mmap(2),
-//! mremap(2)) and is unmapped when freed.
+//! part is in .bss. Above 64 bytes, each doubling of the size has four classes. A freed small block
+//! returns to its list, never to the kernel. A large block, such as a buffer, is a mapping of its
+//! own (mmap(2), mremap(2)) and is unmapped when freed.
 //!
 //! If the kernel refuses memory, the process prints one line and exits with the engine's status,
 //! where std would abort. Unfinished files remain, as after SIGKILL.
@@ -30,7 +31,8 @@ thread_local! {
 }
 
 /// From now on, an allocation of this thread fails if it is larger than `bytes` and is not a small
-/// block. For a decoder that takes a length from its input and panics if the allocation fails.
+/// block. `image::compression` sets this limit, because a corrupt zstd block can unpack to
+/// gigabytes.
 pub fn limit_blocks_of_thread(bytes: usize) {
     LARGEST.set(bytes);
 }
@@ -49,7 +51,7 @@ struct Free {
     next: *mut Free,
 }
 
-// SAFETY: the pointers lead to memory that only the arena uses, on any thread.
+// SAFETY: only the arena uses the memory behind its pointers, and no thread owns this memory.
 unsafe impl Send for Arena {}
 
 /// The global allocator.
@@ -70,8 +72,8 @@ impl Heap {
         Heap(Mutex::new(arena))
     }
 
-    /// Keeps the other threads of a test program from allocating while this thread forks. This
-    /// thread must not allocate as long as the guard exists.
+    /// Keeps the other threads of a test program from changing the arena while this thread forks.
+    /// This thread must not allocate as long as the guard exists.
     #[cfg(test)]
     pub fn hold(&self) -> impl Drop {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,8 +84,8 @@ impl Heap {
     }
 }
 
-/// The size class of a block of `size` bytes. Each doubling of the size has four classes, so a
-/// block of more than 64 bytes wastes at most a fifth of its class's size.
+/// The size class of a block of `size` bytes. Above 64 bytes, each doubling of the size has four
+/// classes, so such a block wastes at most a fifth of its class's size.
 const fn class_of(size: usize) -> usize {
     let units = if size <= ALIGN { 1 } else { size.div_ceil(ALIGN) };
     if units <= 4 {

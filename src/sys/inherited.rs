@@ -4,9 +4,9 @@
 //!
 //! A command keeps most of its caller's settings. A monitor and a process of `exec` start with a
 //! service's settings. So a container is the same whether a shell, cron or a real-time program
-//! started it. A container of the OCI runtime keeps most of the caller's settings. If a missing
-//! capability forbids a setting, the setting stays unchanged; a soft limit is still set, to at most
-//! the hard limit.
+//! started it. A container of the OCI runtime keeps most of the caller's settings. If a capability
+//! for a setting is missing, the setting stays unchanged. Only a soft limit is still set, to at
+//! most the hard limit.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::signal::{self, Signal};
 
 /// Soft and hard limits (getrlimit(2)); `None` is RLIM_INFINITY. The last three are the limits of
-/// Docker's systemd service, the others are the kernel's defaults.
+/// Docker's systemd service, the others are the defaults of Linux 5.16 and later.
 const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Cpu, None, None),
     (Resource::Fsize, None, None),
@@ -32,9 +32,9 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
 ];
 
 /// Prepares a command's process, before the command does anything. Resets SIGCHLD: if the caller
-/// ignores it, wait(2) reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If that is
-/// not allowed, ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG and does not end
-/// this process.
+/// ignores SIGCHLD, wait(2) reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If
+/// this process may not remove the limit, ignores SIGXFSZ, so that a write beyond the limit fails
+/// with EFBIG and does not end this process.
 pub fn prepare_command() {
     signal::reset(Signal::CHLD);
     if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {
@@ -48,9 +48,9 @@ pub fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Resets all settings that this file's head lists, except for signals. A monitor blocks all
-/// signals, and a process that enters a container resets them before it executes the program.
-/// Errors are ignored.
+/// Resets the settings that this file's head lists, except for signals. A monitor blocks all
+/// signals, and a process that enters a container resets all signals before it executes the
+/// program. Errors are ignored.
 pub fn reset() {
     for (resource, current, maximum) in LIMITS {
         limit(resource, Rlimit { current, maximum });
@@ -65,9 +65,10 @@ pub fn reset() {
     let _ = rustix::process::setpriority_process(None, 0);
     let (own, every_cpu) = (0, [u64::MAX; 128]);
     let plain = libc::sched_param { sched_priority: 0, ..zeroed_param() };
-    // SAFETY: the kernel reads one sched_param, and `size` bytes of the CPU mask, whose bits for
-    // missing CPUs it ignores. The other calls take numbers only. sched_setscheduler(2) is a raw
-    // system call because musl's function always fails with ENOSYS.
+    // SAFETY: the kernel reads one sched_param, and `size` bytes of the CPU mask. The kernel
+    // ignores the mask's bits for missing CPUs. The other calls take numbers only.
+    // sched_setscheduler(2) is a raw system call because musl's function always fails with
+    // ENOSYS.
     unsafe {
         libc::syscall(libc::SYS_sched_setscheduler, own, libc::SCHED_OTHER, &raw const plain);
         let size = size_of_val(&every_cpu);
@@ -84,7 +85,8 @@ pub fn reset() {
 }
 
 /// Sets a limit and returns whether `wanted` was allowed. Without CAP_SYS_RESOURCE a process cannot
-/// raise its hard limit. In this case only the soft limit is set, to at most the hard limit.
+/// raise its hard limit. If the kernel refuses `wanted`, only the soft limit is set, to at most the
+/// hard limit.
 fn limit(resource: Resource, wanted: Rlimit) -> bool {
     let most = |value: Option<u64>| value.unwrap_or(u64::MAX);
     if setrlimit(resource, wanted).is_ok() {

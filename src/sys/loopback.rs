@@ -1,6 +1,6 @@
 //! Sets the loopback interface of a new network namespace up. The kernel creates `lo`, but leaves
 //! `lo` down. One SIOCSIFFLAGS ioctl (netdevice(7)) suffices, so a container's start needs no
-//! netlink socket for `lo`. `network::link` handles all other interfaces.
+//! netlink socket for `lo`. `network::link` handles other interfaces.
 
 use std::os::fd::AsRawFd;
 

@@ -2,9 +2,9 @@
 //! (madvise(2), MADV_DONTNEED) before it sleeps in ppoll(2).
 //!
 //! When a process executes a dropped page, the kernel maps the page again from the page cache. The
-//! kernel also maps the pages around it: 64 kB, or the whole folio if the cache holds the file in
-//! large folios. The kernel stops at the mapping's end. So the few instructions that drop the pages
-//! and sleep are in a small mapping of their own, and only its pages stay in memory.
+//! kernel also maps the cached pages around the dropped page: by default 64 kB, or more with large
+//! folios. The kernel stops at the mapping's end. So the few instructions that drop the pages and
+//! sleep are in a small mapping of their own, and only the code of this mapping stays in memory.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -13,15 +13,15 @@ use rustix::event::{PollFd, Timespec};
 use rustix::io::Errno;
 
 unsafe extern "C" {
-    /// The linker defines both symbols: the program's first byte in memory, and the end of its
-    /// code.
+    /// The linker defines `__ehdr_start`, the program's first byte in memory, and `etext`, the end
+    /// of the program's code.
     static __ehdr_start: u8;
     static etext: u8;
 }
 
-/// ppoll(2) for a sleep that is expected to be long: first drops the pages of this program's code.
-/// Returns the number of ready descriptors; `None` waits without limit. Fails with the errors of
-/// ppoll(2).
+/// Drops the pages of this program's code and then calls ppoll(2), for a sleep that is expected to
+/// be long. Returns the number of ready descriptors. A `timeout` of `None` means no limit. Fails
+/// with the errors of ppoll(2).
 pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
     // SAFETY: sysconf(3) takes no pointer. POSIX says that it never fails for _SC_PAGESIZE.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
@@ -30,8 +30,8 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // Give the page of `release_and_poll` and the next page a flag that their neighbours lack, so
     // that the kernel makes them a mapping of their own. MADV_DONTDUMP only keeps them out of core
     // dumps.
-    // SAFETY: the call changes the contents of no page. If the call fails, more pages stay in
-    // memory.
+    // SAFETY: the call does not change the contents of a page. If the call fails, more pages stay
+    // in memory.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
     // ppoll(2) writes the remaining time to `left`.
@@ -66,7 +66,7 @@ unsafe extern "C" fn release_and_poll(
     count: usize,
     timeout: *mut Timespec,
 ) -> isize {
-    // On x86_64 a system call changes only rax, rcx and r11 (syscall(2)).
+    // On x86_64 a system call changes only rax, rcx and r11.
     #[cfg(target_arch = "x86_64")]
     std::arch::naked_asm!(
         "mov r9, rdx",
@@ -86,7 +86,7 @@ unsafe extern "C" fn release_and_poll(
         madvise = const libc::SYS_madvise,
         ppoll = const libc::SYS_ppoll,
     );
-    // On aarch64 a system call changes only x0 (syscall(2)).
+    // On aarch64 a system call changes only x0.
     #[cfg(target_arch = "aarch64")]
     std::arch::naked_asm!(
         "mov x9, x2",
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use rustix::event::PollFlags;
 
-    /// `poll_released` relies on this: a dropped page is the same when the kernel reads it again.
+    /// If the file could change, a page that `poll_released` dropped could return with other bytes.
     #[test]
     fn an_executed_file_can_not_be_changed() {
         let opened = std::fs::OpenOptions::new().write(true).open("/proc/self/exe");

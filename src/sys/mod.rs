@@ -1,4 +1,4 @@
-//! All `unsafe` code of the project, and the system calls that rustix lacks.
+//! All `unsafe` code of the library, and the system calls that rustix lacks.
 //!
 //! Most files wrap one kernel interface. Functions take and return owned or borrowed descriptors.
 //! Each unsafe block has a `// SAFETY:` comment, which says why the block is sound. If rustix has a

@@ -1,10 +1,9 @@
 //! Mounts by descriptor (the mount API of Linux 5.2).
 //!
-//! A file system or a copy of a mount tree is created detached and gets its attributes. The result
-//! is then attached to a descriptor of the target, which was resolved inside the root, or to an
-//! entry of an open directory. No call mounts on a path of several components, because a process in
-//! the container could swap one of them. See fsopen(2), open_tree(2), move_mount(2),
-//! mount_setattr(2).
+//! A file system or a copy of a mount tree is created detached. The result is then attached to an
+//! open descriptor of the target, or to an entry of an open directory. A path of several components
+//! would be unsafe as a target, because a process in the container could swap a component. See
+//! fsopen(2), open_tree(2), move_mount(2), mount_setattr(2).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -49,8 +48,8 @@ pub fn filesystem(
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Creates a detached copy of the mount at the handle `at`, and with `recursive` of all mounts
-/// below `at` (open_tree(2)).
+/// Creates a detached bind mount of the file or directory `at`. With `recursive`, copies the mounts
+/// below `at` too (open_tree(2)).
 pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -61,16 +60,15 @@ pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> 
     open_tree(at, c"", flags)
 }
 
-/// As [`copy_tree`], of the mount at a path that no container controls, and without the mounts
-/// below it.
+/// As [`copy_tree`] without `recursive`, for a path that no container controls.
 pub fn copy_mount(path: &Path) -> Result<OwnedFd, Errno> {
     open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
 }
 
-/// Runs `act` in the mount namespace `theirs` and then returns to this process's own: the kernel
-/// copies a mount only for a process in the same mount namespace. Both changes move the root and
-/// the working directory to the root of the namespace. If this process has a second thread,
-/// setns(2) fails and `act` is not called.
+/// Runs `act` in the mount namespace `theirs` and then returns to this process's own namespace. The
+/// kernel copies a mount only for a process in the mount's namespace. Each change of the namespace
+/// moves the root and the working directory to the root of the new namespace. If this process has a
+/// second thread, setns(2) fails and `act` is not called.
 pub fn in_namespace<T>(theirs: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T, Errno> {
     let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     move_into_link_name_space(theirs, Some(LinkNameSpaceType::Mount))?;
@@ -96,8 +94,8 @@ pub fn attach_below(
 }
 
 /// Whether `path`, relative to `directory`, is the root of a mount (STATX_ATTR_MOUNT_ROOT of
-/// statx(2), Linux 5.8). An empty path means `directory` itself. A symbolic link is not followed.
-/// Fails with ENOENT if the path does not exist.
+/// statx(2), Linux 5.8). An empty path means `directory` itself. A symbolic link at the end of
+/// `path` is not followed. Fails with ENOENT if the path does not exist.
 pub fn is_mount_root(directory: BorrowedFd<'_>, path: &Path) -> Result<bool, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
     let found = statx(directory, path, flags, StatxFlags::empty())?;
@@ -117,7 +115,7 @@ pub fn add_attributes(
 /// below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_*.
 ///
 /// Before Linux 5.12 the mount itself is remounted by its path in /proc/self/fd, so the mount must
-/// be attached, and /proc must be the host's. The mounts below `tree` then keep their attributes.
+/// be attached and /proc must be mounted. The mounts below `tree` then keep their attributes.
 pub fn set_and_clear(
     tree: BorrowedFd<'_>,
     set: u32,
@@ -139,7 +137,7 @@ pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Sets the propagation of the attached mount whose root is `tree`, and with `recursive` of all
 /// mounts below `tree`. Before Linux 5.12 the mount is found by its path in /proc/self/fd, so /proc
-/// must be the host's.
+/// must be mounted.
 pub fn set_propagation(
     tree: BorrowedFd<'_>,
     kind: MountPropagationFlags,
@@ -155,10 +153,10 @@ pub fn set_propagation(
     }
 }
 
-/// Maps the owners of all files in a detached tree, and with `recursive` in all mounts below the
-/// tree (MOUNT_ATTR_IDMAP, mount_setattr(2)). A file that UID 0 owns on disk then appears to belong
-/// to the root user of `user_namespace`. Needs Linux 5.12. Fails with EINVAL if the file system
-/// does not support mapped owners.
+/// Maps the owners of the files in the detached mount `tree`, and with `recursive` in all mounts
+/// below `tree` (MOUNT_ATTR_IDMAP, mount_setattr(2)). A file that UID 0 owns on disk then appears
+/// to belong to the root user of `user_namespace`. Needs Linux 5.12. Fails with EINVAL if the file
+/// system does not support mapped owners.
 pub fn map_owners(
     tree: BorrowedFd<'_>,
     user_namespace: BorrowedFd<'_>,
@@ -192,7 +190,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &mount_attr, recursive: bool) -> R
 /// Changes the attributes of one mount by mount(2) with MS_REMOUNT. A remount replaces all
 /// attributes, so `remount` also passes the present attributes that must stay.
 fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
-    /// ST_NOSYMFOLLOW of statfs(2), which no crate has.
+    /// ST_NOSYMFOLLOW of statfs(2), which rustix lacks.
     const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);
     const ATTRIBUTES: [(MountAttrFlags, StatVfsMountFlags, MountFlags); 6] = [
         (MountAttrFlags::MOUNT_ATTR_RDONLY, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),

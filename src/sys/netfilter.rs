@@ -1,10 +1,10 @@
 //! Detects whether the packet filter's rules have changed, without listing them at each start.
 //!
-//! nf_tables has a generation number, which grows with every change (NFT_MSG_GETGEN of
+//! nf_tables has a generation number, which changes with the rules (NFT_MSG_GETGEN of
 //! linux/netfilter/nf_tables.h). The legacy iptables has no such number. For legacy iptables this
-//! file compares the number of rules and their size in bytes (IPT_SO_GET_INFO of
-//! linux/netfilter_ipv4/ip_tables.h), which misses a change that keeps both. `network::firewall`
-//! makes and reads the rules themselves.
+//! file reads the number of rules and their size in bytes (IPT_SO_GET_INFO of
+//! linux/netfilter_ipv4/ip_tables.h). A change that keeps the number and the size stays unnoticed.
+//! `network::firewall` makes and reads the rules themselves.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -17,14 +17,14 @@ use crate::error::Result;
 
 /// The netlink message type that requests the generation number.
 const GET_GENERATION: u16 = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
-/// An attribute of linux/netfilter/nf_tables.h. No crate has the attributes.
+/// An attribute of linux/netfilter/nf_tables.h, which libc lacks.
 const NFTA_GEN_ID: u16 = 1;
 
-/// Calls `act` with this process's netfilter socket, which stays open until the process exits.
-/// Fails if the socket cannot be made, or as `act` does.
+/// Calls `act` with this thread's netfilter socket, which stays open until the thread ends. Fails
+/// if the socket cannot be made, or as `act` does.
 ///
-/// close(2) of a netfilter socket waits until the kernel has freed the last deleted rules: an RCU
-/// grace period of at least 10 ms. When a monitor exits, no process waits for that.
+/// close(2) of a netfilter socket waits until the kernel has freed the last deleted rules, for an
+/// RCU grace period of milliseconds. So the socket stays open between two calls.
 pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     thread_local! {
         static SOCKET: RefCell<Option<(u32, Socket)>> = const { RefCell::new(None) };
@@ -33,9 +33,9 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         let own = match kept.take() {
             Some((pid, socket)) if pid == std::process::id() => (pid, socket),
             other => {
-                // This socket belongs to the parent process, and this process must not use or close
-                // it. A child closes its inherited descriptors, so the number may already be
-                // another file's.
+                // An inherited socket belongs to the parent process, and this process must not use
+                // or close the socket. A child may have closed its inherited descriptors, so the
+                // number may already be another file's.
                 std::mem::forget(other);
                 (std::process::id(), Socket::new(Family::Netfilter)?)
             }
@@ -44,8 +44,8 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     })
 }
 
-/// The generation number of the nf_tables rules in this network namespace; `None` if the kernel
-/// does not return the number, for example because it has no nf_tables.
+/// The generation number of the nf_tables rules in this network namespace; `None` if the number
+/// cannot be read, for example because the kernel has no nf_tables.
 pub fn generation() -> Option<u32> {
     let mut batch = Batch::default();
     // The header is a struct nfgenmsg.
@@ -55,7 +55,7 @@ pub fn generation() -> Option<u32> {
     Some(u32::from_be_bytes(id.try_into().ok()?))
 }
 
-/// struct ipt_getinfo of ip_tables.h, which no crate has. struct ip6t_getinfo has the same layout.
+/// struct ipt_getinfo of ip_tables.h, which libc lacks. struct ip6t_getinfo has the same layout.
 #[repr(C)]
 #[derive(Default)]
 struct GetInfo {
@@ -67,12 +67,11 @@ struct GetInfo {
     size: u32,
 }
 
-/// The value of IPT_SO_GET_INFO and of IP6T_SO_GET_INFO, which no crate has.
+/// The value of IPT_SO_GET_INFO and of IP6T_SO_GET_INFO, which libc lacks.
 const SO_GET_INFO: libc::c_int = 64;
 
 /// The number of rules and their size in bytes in the legacy tables `filter` and `nat`, as one text
-/// that callers only compare; `None` if a table cannot be read. `ipv6` adds the tables of
-/// ip6tables.
+/// for comparison; `None` if a table cannot be read. `ipv6` adds the tables of ip6tables.
 pub fn legacy_stamp(ipv6: bool) -> Option<String> {
     let mut text = String::from("legacy");
     let ipv4 = (AddressFamily::INET, libc::SOL_IP);

@@ -2,11 +2,11 @@
 //! addresses, routes and packet filters.
 //!
 //! A message is a header, a fixed part that depends on its family, and attributes. An attribute is
-//! a type, a length and bytes, padded to four bytes. This file encodes all of this by hand and
-//! checks each length: the length of an attribute has 16 bits, and the rest of a longer value would
-//! be read as further attributes (CVE-2021-43784). One send carries several messages. The kernel
-//! processes the messages in order and acknowledges each that has NLM_F_ACK. With NETLINK_EXT_ACK
-//! the acknowledgement of a failure may also contain a text.
+//! a type, a length and bytes, padded to four bytes. This file encodes messages and attributes by
+//! hand and checks each length: the length of an attribute has 16 bits, and the rest of a longer
+//! value would be read as further attributes (CVE-2021-43784). One send may carry several messages.
+//! The kernel processes the messages in order and acknowledges each that has NLM_F_ACK. With
+//! NETLINK_EXT_ACK the acknowledgement of a failure may also contain a text.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use rustix::net::sockopt;
 
 use crate::error::{Context, Error, Result};
 
-/// Defines constants of a kernel header with the type of their field in a message.
+/// Defines constants of a kernel header, with the type that they have in a message.
 macro_rules! numbers {
     ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
         $(const $name: $type = {
@@ -28,7 +28,7 @@ macro_rules! numbers {
 }
 pub(crate) use numbers;
 
-/// NLM_F_ACK: request an acknowledgement (netlink(7) for all flags here).
+/// NLM_F_ACK: request an acknowledgement (netlink(7)).
 pub const ACK: u16 = kernel::NLM_F_ACK as u16;
 /// NLM_F_DUMP: list all objects.
 pub const DUMP: u16 = kernel::NLM_F_DUMP as u16;
@@ -45,8 +45,8 @@ pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
 
 /// The size of struct nlmsghdr.
 const HEADER: usize = size_of::<kernel::nlmsghdr>();
-/// The size of the receive buffer, in bytes. The kernel normally fills the datagrams of a list up
-/// to this size. A longer datagram is an error.
+/// The size of the receive buffer, in bytes. The kernel's datagrams are normally not longer. A
+/// longer datagram is an error.
 const DATAGRAM: usize = 32 << 10;
 /// The size in bytes up to which a batch fits a socket's default send buffer.
 const SEND_BUFFER: usize = 64 << 10;
@@ -66,7 +66,7 @@ pub enum Family {
 /// The type holds integers only and has no padding, so that all its bytes are initialised.
 pub unsafe trait FamilyHeader: Copy {}
 
-// SAFETY: rtnetlink(7) gives the layout: integers without padding.
+// SAFETY: ifinfomsg holds integers; its padding byte is a field.
 unsafe impl FamilyHeader for ifinfomsg {}
 // SAFETY: tcmsg holds integers; its padding bytes are fields.
 unsafe impl FamilyHeader for tcmsg {}
@@ -113,8 +113,8 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(&(flags | kernel::NLM_F_REQUEST as u16).to_ne_bytes());
-        // The sequence number, which `transmit` sets, and the port number, which the kernel does
-        // not need in a request.
+        // The space of the sequence number, which `transmit` sets, and of the port number, which
+        // the kernel does not need in a request.
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
         self.pad();
@@ -140,8 +140,8 @@ impl Batch {
         self.pad();
     }
 
-    /// As `attribute`, for a text, with a final NUL. If `value` contains a NUL, sending the batch
-    /// fails.
+    /// As `attribute`, for a text, to which a final NUL is added. If `value` contains a NUL,
+    /// sending the batch fails.
     pub fn text(&mut self, kind: u16, value: &str) {
         let mut bytes = Vec::with_capacity(value.len() + 1);
         bytes.extend_from_slice(value.as_bytes());
@@ -254,12 +254,12 @@ impl Socket {
         failure.unwrap_or(Ok(()))
     }
 
-    /// Sends a change of nf_tables, from NFNL_MSG_BATCH_BEGIN to NFNL_MSG_BATCH_END. The kernel
-    /// applies all of it or nothing. Returns the first failure, with the purpose of its message.
+    /// Sends a batch of nf_tables, which starts with NFNL_MSG_BATCH_BEGIN. The kernel applies the
+    /// whole batch or nothing. Returns the first failure, with the purpose of its message.
     ///
-    /// The kernel has applied the change and reported every failure when sendto(2) returns. The
-    /// messages do not request acknowledgements, because those of a long change would overflow the
-    /// receive buffer.
+    /// When sendto(2) returns, the kernel has processed the batch and has reported its failures.
+    /// The messages must not request acknowledgements: the acknowledgements of a long batch would
+    /// overflow the receive buffer.
     pub fn commit(&mut self, mut batch: Batch) -> Result<()> {
         self.transmit(&mut batch)?;
         let first = self.sequence + 1 - batch.messages.len() as u32;
@@ -284,8 +284,8 @@ impl Socket {
         }
     }
 
-    /// Sends the one request in `batch` and returns the answer: one message, or all messages of a
-    /// dump. Fails with the kernel's error. Panics if `batch` is empty.
+    /// Sends the request in `batch`, which must hold exactly one, and returns the answer: one
+    /// message, or all messages of a dump. Fails with the kernel's error.
     pub fn ask(&mut self, mut batch: Batch) -> Result<Vec<Message>> {
         let is_dump = batch.bytes.get(7).is_some_and(|high| (u16::from(*high) << 8) & DUMP == DUMP);
         self.transmit(&mut batch)?;
@@ -308,7 +308,7 @@ impl Socket {
                 }
             })?;
         }
-        // `end` is set: the loop above ends in no other way.
+        // The loop above ends only when `end` is set.
         end.unwrap_or(Ok(())).context(|| doing.as_str())?;
         Ok(answers)
     }
@@ -324,7 +324,8 @@ impl Socket {
             batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
         }
         if batch.bytes.len() > SEND_BUFFER {
-            // If this fails and the messages do not fit, sendto(2) below fails with EMSGSIZE.
+            // If the buffer cannot be enlarged and the batch does not fit, sendto(2) below fails
+            // with EMSGSIZE.
             let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, 2 * batch.bytes.len());
         }
         loop {

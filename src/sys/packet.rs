@@ -1,7 +1,8 @@
-//! Messages between two processes of mydocker over connected SOCK_SEQPACKET unix sockets. A message
-//! carries at most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message
-//! needs no length field and never arrives in parts. Callers such as `runtime::report` define the
-//! contents. The OCI runtime also calls `send` on stream sockets of other programs.
+//! Sends and receives messages between two processes of mydocker over connected SOCK_SEQPACKET unix
+//! sockets. A message carries at most one descriptor (SCM_RIGHTS, unix(7)). One packet is one
+//! message, so a message needs no length field and never arrives in parts. Callers such as
+//! `runtime::report` define the contents. `send` also works on the stream sockets of other
+//! programs, such as a seccomp agent.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,7 +22,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// Sends `parts`, at most three, as one packet, and `fd` with the packet. `flags` are those of
-/// sendmsg(2). If the other end is closed, fails with EPIPE and without SIGPIPE.
+/// sendmsg(2). If the other end is closed, fails with EPIPE or ECONNRESET, and without SIGPIPE.
 pub fn send(
     socket: BorrowedFd<'_>,
     parts: &[&[u8]],
@@ -47,9 +48,9 @@ pub fn send(
 }
 
 /// Receives one packet into `buffer` and returns its length in bytes. If the other end is closed
-/// and no packet is left, returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`, and
-/// with EBADMSG if the packet carries a descriptor. Such a descriptor is not opened in this
-/// process, because recvmsg(2) gets no control buffer.
+/// and no packet is left, returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`,
+/// with EBADMSG if the packet carries a descriptor, and with the errors of recvmsg(2). Such a
+/// descriptor is not opened in this process, because recvmsg(2) gets no control buffer.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -65,7 +66,7 @@ pub fn receive_with_fd(
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    // With its padding the buffer has space for several descriptors. The kernel opens as many as
+    // The buffer is padded, so that it has space for two descriptors. The kernel opens as many as
     // fit.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -26,7 +26,7 @@ use crate::error::Context;
 pub enum Found {
     /// The process runs. The pidfd refers to the process.
     Living(OwnedFd),
-    /// The process has ended, and its parent has not yet waited for it (a zombie).
+    /// The process has ended, but /proc still showed the process (a zombie).
     Ended,
     /// No process has the PID.
     Missing,
@@ -48,13 +48,13 @@ impl Found {
 /// error means that the state could not be determined, for example because of EMFILE. An error
 /// never means that the process is gone.
 pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
-    // `from_raw` panics on a negative number.
+    // In a debug build `from_raw` panics on a negative number.
     let Some(pid) = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
         return Ok(Found::Missing);
     };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(Found::Missing),
-        // The PID is now a thread ID of another process: EINVAL, or ENOENT since Linux 6.14.
+        // The PID is now a thread ID of another process: EINVAL, or ENOENT in newer kernels.
         Err(Errno::INVAL | Errno::NOENT) => return Ok(Found::Replaced),
         result => result?,
     };
@@ -96,8 +96,8 @@ pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
     Some((parent.ok()?, session.ok()?))
 }
 
-/// Reads numbers from /proc/PID/stat. `fields` counts as proc_pid_stat(5) does, and each field is
-/// at least 3. `None` if no such process exists.
+/// Reads numbers from /proc/PID/stat. `fields` are field numbers of proc_pid_stat(5), from 4 up.
+/// `None` if /proc shows no such process.
 pub(super) fn stat_fields<const N: usize>(
     pid: Pid,
     fields: [usize; N],
@@ -106,7 +106,7 @@ pub(super) fn stat_fields<const N: usize>(
         Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
         stat => stat?,
     };
-    // Field 2, the command's name, may contain any byte and ends at the last parenthesis.
+    // Field 2, the command's name, may contain parentheses and ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
     let text = std::str::from_utf8(after_name).map_err(|_| Errno::IO)?;
     let mut numbers = [0; N];
@@ -123,7 +123,7 @@ pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// Waits until all threads of the process have ended. Returns false at `deadline` if a thread still
-/// runs. `None` waits without limit. Fails with the errors of poll(2).
+/// runs. A `deadline` of `None` means no limit. Fails with the errors of poll(2).
 pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -140,7 +140,8 @@ pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool,
 ///
 /// A thread that has ended has no root and no namespaces. If the main thread has ended, opens the
 /// file of another thread. The caller must check afterwards that the PID still belongs to the
-/// expected process. Fails with ENOENT if no thread has the file, and with the errors of open(2).
+/// expected process. Fails with ENOENT if the file of no thread can be opened, and with the errors
+/// of open(2).
 pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let open = |directory: &Path| openat(CWD, directory.join(name), flags, Mode::empty());
     let process = PathBuf::from(format!("/proc/{pid}"));
@@ -171,7 +172,8 @@ pub fn in_network<T>(
     done
 }
 
-/// Sends `signal` to a process (pidfd_send_signal(2)). Fails with ESRCH if the process has ended.
+/// Sends `signal` to a process. Fails with the errors of pidfd_send_signal(2), for example with
+/// ESRCH if the process has ended and its parent has waited for it.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: with a null siginfo the kernel fills in the siginfo, as for kill(2).
@@ -208,8 +210,8 @@ pub fn session_leaders() -> Vec<Pid> {
     all().into_iter().filter(leads).collect()
 }
 
-/// Sends `signal` to a child's process group, or to the child itself if the child has no process
-/// group yet (kill(2)). Ignores errors, so a child that has already ended is no error.
+/// Sends `signal` to the process group that a child leads (kill(2)). If the child leads none, sends
+/// the signal to the child alone. Ignores errors: the child may have ended already.
 pub fn kill_group(child: Pid, signal: Signal) {
     let pid = child.as_raw_nonzero().get();
     // SAFETY: kill(2) takes numbers only.
@@ -272,7 +274,7 @@ mod tests {
         assert!(matches!(found.unwrap(), Found::Replaced));
     }
 
-    /// The kernel takes the command's name from the path and does not escape parentheses in it.
+    /// The kernel takes the command's name from the path and does not escape a parenthesis there.
     #[test]
     fn a_name_with_a_parenthesis_hides_no_field() {
         let dir = std::env::temp_dir().join(format!("process-{}", std::process::id()));

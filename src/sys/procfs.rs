@@ -2,10 +2,11 @@
 //!
 //! A process in a container controls the length of some of these files, such as its arguments
 //! (proc_pid_cmdline(5)) or its interfaces (proc_pid_net(5)). `read_start` bounds the memory. The
-//! kernel produces such a file piece by piece as a program reads it, so the rest costs nothing.
+//! kernel produces such a file piece by piece as a program reads it, so the part beyond the bound
+//! costs nothing.
 //!
-//! Other files hold one short record. `read_record` needs three system calls for such a file;
-//! `std::fs::read` needs ten, because it cannot know the length.
+//! Other files hold one short record. `read_record` needs three system calls for such a file.
+//! `std::fs::read` needs more, because it cannot know the length.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,8 +15,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-/// The size of the buffer for a record, in bytes. By one read(2) the kernel returns a record of at
-/// most a page.
+/// The size of the buffer for a record, in bytes. The kernel returns a record of this size by one
+/// read(2).
 const MAX_RECORD: usize = 4096;
 
 /// Reads a file that holds one record of less than 4096 bytes, such as proc_pid_stat(5). Fails with
@@ -27,8 +28,8 @@ pub fn read_record(path: impl AsRef<Path>) -> Result<Vec<u8>, Errno> {
     if length < MAX_RECORD { Ok(record) } else { Err(Errno::FBIG) }
 }
 
-/// Reads a table of a few kilobytes as text, such as proc_pid_mountinfo(5), in as few pieces as the
-/// kernel allows. Fails with the errors of open(2) and read(2), and if the table is not UTF-8.
+/// Reads a table as text, such as proc_pid_mountinfo(5). Starts with a buffer of 8 KiB, which saves
+/// system calls. Fails with the errors of open(2) and read(2), and if the table is not UTF-8.
 pub fn read_table(path: impl AsRef<Path>) -> io::Result<String> {
     let mut table = String::with_capacity(2 * MAX_RECORD);
     File::open(path)?.read_to_string(&mut table)?;

@@ -1,9 +1,10 @@
-//! Project quotas: limits on the disk space that all files of one project take together. The
-//! project is an attribute of a directory, and new files in the directory inherit it
-//! (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). This file sets limits by quotactl_fd(2), and
-//! before Linux 5.14 by quotactl(2) on the block device. The commands are XFS's, which ext4
-//! understands too. The file system must be mounted with `prjquota`. The kernel counts a limit in
-//! blocks of 512 bytes.
+//! Project quotas: limits on the disk space that all files of one project take together.
+//!
+//! A directory has the number of its project as an attribute, and new files in the directory
+//! inherit the number (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). This file sets limits by
+//! quotactl_fd(2), and before Linux 5.14 by quotactl(2) on the block device. The commands are
+//! XFS's, which ext4 understands too. In these commands a limit is a number of blocks of 512 bytes.
+//! The file system must be mounted with `prjquota`.
 
 use std::ffi::{CString, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 
 use super::last_errno;
 
-// linux/dqblk_xfs.h and linux/quota.h, which no crate has.
+// These constants are from linux/dqblk_xfs.h and linux/quota.h. The crates that we use lack them.
 const PROJECT: u32 = 2;
 const GET_QUOTA: u32 = command(3);
 const SET_LIMITS: u32 = command(4);
@@ -80,7 +81,7 @@ pub fn set_project(directory: BorrowedFd<'_>, project: u32) -> Result<(), Errno>
 }
 
 /// Whether the file system of `directory` enforces limits of projects. `scratch` is a free path in
-/// a directory of the caller. Before Linux 5.14 a device node exists there during the call.
+/// a directory of the caller. Before Linux 5.14 a device node exists at `scratch` during the call.
 pub fn is_enforced(directory: BorrowedFd<'_>, scratch: &Path) -> Result<bool, Errno> {
     // struct fs_quota_stat of linux/dqblk_xfs.h has 80 bytes. Its flags are bytes 2 and 3.
     let mut state = [0u16; 64];
@@ -89,14 +90,14 @@ pub fn is_enforced(directory: BorrowedFd<'_>, scratch: &Path) -> Result<bool, Er
     Ok(state[1] & ENFORCED != 0)
 }
 
-/// Whether no file and no limit belongs to `project`.
+/// Whether `project` is unused: it has no file and no hard limit of blocks.
 pub fn is_free(directory: BorrowedFd<'_>, scratch: &Path, project: u32) -> Result<bool, Errno> {
     let mut quota = Quota::default();
     let pointer = std::ptr::from_mut(&mut quota).cast();
     // SAFETY: the command writes one `Quota`, which is laid out as the kernel's.
     match unsafe { call(directory, scratch, GET_QUOTA, project, pointer) } {
         Ok(()) => Ok(quota.inodes == 0 && quota.hard_blocks == 0),
-        // XFS has no entry for a project without files.
+        // XFS has no entry for a project that was never used.
         Err(Errno::NOENT | Errno::SRCH) => Ok(true),
         Err(error) => Err(error),
     }
@@ -124,7 +125,8 @@ pub fn set_limit(
     unsafe { call(directory, scratch, SET_LIMITS, project, pointer) }
 }
 
-/// quotactl_fd(2), or quotactl(2) on a device node that is made at `scratch` for the call.
+/// Calls quotactl_fd(2). If the kernel lacks that call, makes a device node at `scratch` for
+/// quotactl(2), and removes the node.
 ///
 /// # Safety
 /// `argument` must point to what `command` reads or writes.

@@ -8,8 +8,7 @@ use rustix::process::Pid;
 
 use super::last_errno;
 
-/// struct sched_attr of sched_setattr(2), with the size that it has in Linux 4.14. linux-raw-sys
-/// lacks the struct.
+/// struct sched_attr of sched_setattr(2), with the size that it has in Linux 4.14.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scheduler {
@@ -22,20 +21,20 @@ pub struct Scheduler {
     pub nice: i32,
     /// 1 to 99, for SCHED_FIFO and SCHED_RR.
     pub priority: u32,
-    /// In nanoseconds, for SCHED_DEADLINE, as are the next two fields.
+    /// In nanoseconds, for SCHED_DEADLINE. The same holds for `deadline` and `period`.
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
 }
 
-/// The number of CPUs on which this thread may run; 1 if it cannot be read. `std` has a function
-/// that also reads cgroups, which costs 9 kB of code.
+/// The number of CPUs on which this thread may run; 1 if the number cannot be read.
+/// `std::thread::available_parallelism` would also read cgroups, which needs more code.
 pub fn cpus() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
 
-/// Sets the scheduling policy and priority of the thread `thread`, or of the calling one
-/// (sched_setattr(2)).
+/// Sets the scheduling policy and priority of `thread`, or of the calling thread if `thread` is
+/// `None` (sched_setattr(2)).
 pub fn set_scheduler(thread: Option<Pid>, scheduler: &Scheduler) -> Result<(), Errno> {
     let size = std::mem::size_of::<Scheduler>() as u32;
     let attributes = Scheduler { size, ..*scheduler };
@@ -47,7 +46,7 @@ pub fn set_scheduler(thread: Option<Pid>, scheduler: &Scheduler) -> Result<(), E
 /// Sets the I/O class of this thread (1 real-time, 2 best-effort, 3 idle) and its level in the
 /// class, from 0, the highest, to 7 (ioprio_set(2)).
 pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
-    /// IOPRIO_WHO_PROCESS of linux/ioprio.h, which no crate has.
+    /// IOPRIO_WHO_PROCESS of linux/ioprio.h.
     const WHO_PROCESS: libc::c_int = 1;
     let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
     // SAFETY: the call takes three integers.

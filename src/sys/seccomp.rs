@@ -1,7 +1,6 @@
 //! Installs a BPF filter of system calls on the calling thread: seccomp(2) with
 //! SECCOMP_SET_MODE_FILTER. A filter cannot be removed, and every later child inherits it.
-//! `runtime::seccomp` makes the program. This file does not check the program, because the kernel
-//! does.
+//! `runtime::seccomp` makes the filter's program, and the kernel checks its instructions.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -21,15 +20,17 @@ pub use linux_raw_sys::ptrace::sock_filter as Instruction;
 pub struct Flags(u32);
 
 impl Flags {
-    /// SECCOMP_FILTER_FLAG_LOG: the kernel logs every action of the filter except ALLOW.
+    /// SECCOMP_FILTER_FLAG_LOG: the kernel logs the filter's actions except ALLOW. The
+    /// administrator can exclude other actions too.
     pub const LOG: Flags = Flags(SECCOMP_FILTER_FLAG_LOG);
-    /// SECCOMP_FILTER_FLAG_SPEC_ALLOW: the kernel leaves speculative store bypass enabled.
+    /// SECCOMP_FILTER_FLAG_SPEC_ALLOW: the kernel does not disable speculative store bypass because
+    /// of the filter.
     pub const SPEC_ALLOW: Flags = Flags(SECCOMP_FILTER_FLAG_SPEC_ALLOW);
     /// SECCOMP_FILTER_FLAG_NEW_LISTENER: the call returns a descriptor by which an agent reads and
     /// answers system calls (seccomp_unotify(2)).
     pub const NEW_LISTENER: Flags = Flags(SECCOMP_FILTER_FLAG_NEW_LISTENER);
-    /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: after the agent has read a system call, only SIGKILL
-    /// interrupts the call (Linux 5.19).
+    /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: after the agent has read a system call, only a fatal
+    /// signal interrupts the call (Linux 5.19).
     pub const WAIT_KILLABLE_RECV: Flags = Flags(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 
     /// The union of both sets of flags.
@@ -49,9 +50,9 @@ impl Flags {
 }
 
 /// Installs `program` on this thread. With `NEW_LISTENER` returns the listener's descriptor,
-/// otherwise `None`. Fails with EDEADLK if this process has a second thread, which would have no
-/// filter, with EACCES if the thread has neither CAP_SYS_ADMIN nor no_new_privs, with EINVAL if the
-/// kernel refuses the program, and with the other errors of seccomp(2).
+/// otherwise `None`. Fails with EDEADLK if this process has a second thread, because that thread
+/// would get no filter. Also fails with the errors of seccomp(2), such as EINVAL for a bad program,
+/// or EACCES for a thread with neither CAP_SYS_ADMIN nor no_new_privs.
 pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>, Errno> {
     require_one_thread()?;
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;

@@ -1,6 +1,7 @@
 //! Signals: names and numbers (signal(7)), blocking, resetting, and reading from a descriptor
-//! (signalfd(2)). A process that waits for signals reads them in its poll loop and has no handlers,
-//! so no code runs asynchronously. The numbers are those of Linux on x86_64 and aarch64.
+//! (signalfd(2)). A process that waits for signals reads them in its poll loop and not in handlers,
+//! because code in a handler would run asynchronously. The numbers are those of Linux on x86_64 and
+//! aarch64.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -69,7 +70,7 @@ impl Signal {
     pub const TERM: Signal = Signal(libc::SIGTERM);
     /// SIGCHLD: a child has stopped, continued or ended.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
-    /// SIGXFSZ: this process has written beyond its limit on file sizes (RLIMIT_FSIZE).
+    /// SIGXFSZ: a process has tried to extend a file beyond its limit (RLIMIT_FSIZE).
     pub const XFSZ: Signal = Signal(libc::SIGXFSZ);
     /// SIGCONT: continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);
@@ -121,12 +122,12 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Blocks `signals` in this process (sigprocmask(2)).
+/// Blocks `signals` in this thread (sigprocmask(2)).
 pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
     block_set(&set_of(signals))
 }
 
-/// Blocks `signals` in this process and returns a non-blocking descriptor that receives them
+/// Blocks `signals` in this thread and returns a non-blocking descriptor that receives them
 /// (signalfd(2)). Read the descriptor with [`next`].
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
     let set = set_of(signals);
@@ -177,14 +178,14 @@ pub fn reset(signal: Signal) {
     unblock([signal]);
 }
 
-/// Unblocks `signals` in this process.
+/// Unblocks `signals` in this thread.
 pub fn unblock(signals: impl IntoIterator<Item = Signal>) {
     let set = set_of(signals);
     // SAFETY: `set` is initialised. A null pointer means that the old mask is not returned.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
-/// Ignores `signal`, in this process and in its children.
+/// Ignores `signal` in this process and in its later children.
 pub fn ignore(signal: Signal) {
     set_action(signal.0, libc::SIG_IGN);
 }
@@ -215,8 +216,8 @@ fn set_action(number: i32, handler: libc::sighandler_t) {
 }
 
 /// Sets the default action for every signal and unblocks all signals, as a program expects at its
-/// start. The caller may have ignored signals: nohup ignores SIGHUP, and musl's posix_spawn leaves
-/// 32 to 34 ignored. Rust's start-up code ignores SIGPIPE.
+/// start. The program that started mydocker may have ignored signals: nohup ignores SIGHUP, and
+/// musl's posix_spawn can leave 32 to 34 ignored. Rust's start-up code ignores SIGPIPE.
 pub fn reset_all() {
     (1..=LAST).for_each(set_default);
     // SAFETY: sigemptyset initialises the set before the kernel reads it.

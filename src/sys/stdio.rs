@@ -1,11 +1,11 @@
-//! The standard streams. A read blocks until there is data and a write until there is space, even
-//! if another process made the descriptor non-blocking.
+//! Reads and writes the standard streams. A read or write here waits as usual, even if another
+//! process made the descriptor non-blocking.
 //!
 //! O_NONBLOCK belongs to the open file description, which mydocker shares with other processes,
 //! such as a shell, a CI runner or Node.js. If one of these sets the flag, read(2) and write(2) can
-//! fail with EAGAIN; the streams here call poll(2) and try again. They do not clear the flag,
-//! because the other process needs it. They have no buffer. std's own `Stdout` and `eprint!` would
-//! lose output or panic on EAGAIN.
+//! fail with EAGAIN; the streams here then call poll(2) and try again. The streams do not clear the
+//! flag, because the other process may need the flag. The streams have no buffer. std's own
+//! `Stdout` and `eprint!` would lose output or panic on EAGAIN.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,18 +43,18 @@ pub fn own_stdout() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdout(), 3)?))
 }
 
-/// Waits until the reader of the standard output closes its end, or for `limit`. Returns true if
+/// Waits at most `limit` for the reader of the standard output to close its end. Returns true if
 /// the reader closed its end.
 pub fn wait_unread(limit: Duration) -> bool {
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
     let stdout = stdio::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    // If poll(2) fails, the caller's next write detects a closed pipe.
+    // If poll(2) fails, a later write detects a closed pipe.
     poll(&mut fds, Some(&limit)).is_ok() && is_unread(&fds[0])
 }
 
-/// Whether poll(2) reports that the reader of this stream closed its end. The kernel reports that
-/// even if the caller asks for no event.
+/// Whether poll(2) reports that the reader of this stream closed its end. The kernel reports a
+/// closed end even if the caller asks for no event.
 pub fn is_unread(found: &PollFd<'_>) -> bool {
     found.revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
@@ -78,7 +78,7 @@ fn waiting(
     loop {
         match transfer() {
             Err(Errno::INTR) => {}
-            // If poll(2) fails, the next transfer fails with the stream's error.
+            // Ignore an error of poll(2): the next transfer reports an error of the stream.
             Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&fd, event)], None)),
             result => return result,
         }

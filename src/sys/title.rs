@@ -4,8 +4,8 @@
 //! A process of mydocker that enters a container must not show the host's paths, flags and
 //! variables there. A monitor runs as long as its container and must not show the values of `-e` to
 //! other users of the host. `std::env` reads the same memory, so only a process with one thread may
-//! overwrite it. Each function checks the number of threads first, and std gives out only copies of
-//! that memory, so the functions are safe.
+//! overwrite that memory. `replace` and `hide_variables` check the number of threads first, and std
+//! gives out only copies of that memory, so these functions are safe.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -19,8 +19,8 @@ const PATH: &[u8] = b"PATH=";
 
 /// Overwrites the command line with `title` and the environment with zeroes, except PATH if
 /// `keep_path` is set. `std::env` then has meaningless arguments and at most the variable PATH.
-/// Does nothing if /proc/self/stat cannot be read or shows another layout. Panics if this process
-/// has a second thread.
+/// Does nothing if /proc/self/stat cannot be read, or does not show the environment directly after
+/// the arguments. Panics if this process has a second thread.
 pub fn replace(title: &[u8], keep_path: bool) {
     let Some(stat) = Stat::read() else { return };
     assert_eq!(stat.threads, 1, "the title is replaced in a process with one thread");
@@ -40,7 +40,7 @@ pub fn replace(title: &[u8], keep_path: bool) {
     area.fill(0);
     // Put PATH at the end of the area, with its final zero. A title that is longer than the
     // arguments continues in the environment. The title then overwrites the last zero of the
-    // arguments, so the kernel shows all of it.
+    // arguments, so the kernel shows up to a page of the title.
     let kept = path.as_deref().map_or(0, |path| path.len() + 1);
     let room = area.len() - kept;
     let length = title.len().min(room.saturating_sub(1));
@@ -136,7 +136,7 @@ pub fn hide_variables() {
 
 #[cfg(test)]
 mod tests {
-    /// `replace` refuses, because the other thread may read the arguments at the same time.
+    /// `replace` panics, because the other thread may read the arguments at the same time.
     #[test]
     #[should_panic = "in a process with one thread"]
     fn no_title_is_replaced_beside_another_thread() {

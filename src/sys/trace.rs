@@ -1,11 +1,11 @@
-//! The log of `--debug`: each step of a container's start with its system call, the process that
-//! made the call, the time since the log's start, and the result.
+//! The log of `--debug` has a line for each traced step of a container's start and end: the call,
+//! the process that made the call, the time since the log's start, and the result.
 //!
-//! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr, or of the
-//! OCI runtime's log file. The monitor and init inherit the descriptor by fork, so they can log
-//! after pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2),
-//! so the lines of three processes do not mix. A process logs no step after it has installed a
-//! seccomp filter, because a filter may refuse write(2).
+//! The log goes to `DESCRIPTOR`, a close-on-exec duplicate of the command's stderr or of the OCI
+//! runtime's log file. The monitor and init inherit the descriptor by fork, so they can log after
+//! pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2), so
+//! that the lines of different processes do not mix. A process logs no step after it has installed
+//! a seccomp filter, because a filter may refuse write(2).
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -39,7 +39,7 @@ pub enum Form {
     Json,
     /// A line of an OCI runtime's log, `time="…" level=debug msg="…"`.
     LogText,
-    /// The same line as a JSON object.
+    /// A line of an OCI runtime's log as a JSON object.
     LogJson,
 }
 
@@ -56,8 +56,8 @@ pub fn log_line(form: Form, level: &str, text: &str) -> String {
     }
 }
 
-/// The lowest number that `start_on` asks for. The caller of an OCI runtime may pass descriptors
-/// with lower numbers to the program (`--preserve-fds`).
+/// The number from which `start_on` first looks for a free descriptor. The caller of an OCI runtime
+/// may pass descriptors with lower numbers to the program (`--preserve-fds`).
 const LOWEST: i32 = 512;
 
 /// Starts the log on stderr. Does nothing if the log is already on, or if stderr cannot be
@@ -71,7 +71,7 @@ pub fn start_on(file: BorrowedFd<'_>, form: Form) {
     if is_on() {
         return;
     }
-    // If the limit on descriptors (RLIMIT_NOFILE) forbids this number, a lower one is used.
+    // If the limit on descriptors (RLIMIT_NOFILE) forbids `LOWEST`, a lower number is used.
     let copy = rustix::io::fcntl_dupfd_cloexec(file, LOWEST);
     // If both calls fail, there is no log: `file` is closed, or no descriptor is free.
     let Ok(copy) = copy.or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3)) else { return };
@@ -84,7 +84,8 @@ pub fn start_on(file: BorrowedFd<'_>, form: Form) {
 pub fn stop() {
     let number = DESCRIPTOR.swap(-1, Relaxed);
     if number >= 0 {
-        // SAFETY: `start` moved the descriptor into the static, and `swap` has moved it out again.
+        // SAFETY: `start_on` moved the descriptor into the static, and `swap` has moved it out
+        // again.
         drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
 }
@@ -102,12 +103,13 @@ pub fn become_process(process: Process) {
 /// The log's descriptor, for callers that close all other descriptors; `None` if the log is off.
 pub fn descriptor() -> Option<BorrowedFd<'static>> {
     let number = DESCRIPTOR.load(Relaxed);
-    // SAFETY: only `stop` closes the descriptor, and no caller keeps the borrow until then.
+    // SAFETY: no caller keeps the borrow until `stop`. A child may have closed all descriptors
+    // (`close_all_but`). In that child a use of the number cannot break memory safety.
     (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// Logs a step that has no result, or whose result another step reports. `call` is the system call
-/// and `what` its arguments.
+/// Logs a step that has no result, or whose result another step reports. `call` names the system
+/// call, the netlink message or the tool, and `what` says what the call does.
 pub fn step(call: &str, what: impl FnOnce() -> String) {
     if is_on() {
         write(call, &what(), Outcome::None);
@@ -116,7 +118,7 @@ pub fn step(call: &str, what: impl FnOnce() -> String) {
 
 /// Logs a step with its result.
 pub trait Traced: Sized {
-    /// Logs this result and returns it. `call` is the system call and `what` its arguments.
+    /// Logs this result and returns it. `call` and `what` are those of [`step`].
     fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self;
 }
 

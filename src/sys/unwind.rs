@@ -1,4 +1,4 @@
-//! Replaces the unwinder, so that the linker leaves out a quarter of the binary.
+//! Replaces the unwinder, so that the linker leaves out its code.
 //!
 //! A panic prints its message and its place in the source, and aborts. std would also link an
 //! unwinder and a reader of debug information to print a backtrace, although a stripped binary has
@@ -11,14 +11,14 @@ use std::ffi::{c_int, c_void};
 /// `_URC_END_OF_STACK` of the ABI.
 const END_OF_STACK: c_int = 5;
 
-/// Returns without calling the callback, so that std prints no backtrace.
+/// Returns without calling the callback, so that a backtrace of std has no frames.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -> c_int {
     END_OF_STACK
 }
 
-/// Defines functions that are called only while a frame is walked or a panic unwinds. Neither
-/// happens.
+/// Defines functions that are called only while a frame is walked or a panic unwinds. In this
+/// binary no frame is walked, and a panic does not unwind.
 macro_rules! unreached {
     ($($name:ident)*) => {
         $(

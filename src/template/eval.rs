@@ -11,17 +11,17 @@ use super::parser::{Branch, Command, Node, Pipe, Span, Trees, Word, WordKind};
 use super::value::{Struct, Value};
 
 const MAX_STEPS: usize = 1_000_000;
-/// For this many bytes of its arguments, a function counts as one more step.
+/// The number of bytes of a function's arguments that count as one step.
 const BYTES_PER_STEP: usize = 1024;
-/// For this many names to compare, the search for a name counts as one more step.
+/// The number of known names that count as one step of the search for a name.
 const NAMES_PER_STEP: usize = 128;
-/// The most bytes of the output and of all results of functions together.
+/// The most bytes of the output and of the results of functions together.
 const MAX_BYTES: usize = 32 << 20;
 /// The deepest nesting of templates, blocks and parentheses.
 const MAX_DEPTH: usize = 256;
 
-/// The Go structs that are embedded in those of Docker's documents. Such a name leads to the fields
-/// of the document itself, as in `{{.ContainerJSONBase.ID}}`.
+/// Go structs that Docker embeds in other structs of its documents. Such a name selects the outer
+/// struct itself, as in `{{.ContainerJSONBase.ID}}`.
 const EMBEDDED: &[&str] =
     &["ContainerJSONBase", "Resources", "NetworkSettingsBase", "DefaultNetworkSettings"];
 
@@ -32,8 +32,8 @@ pub struct Evaluation<'a> {
     pub template: &'static str,
     pub source: &'a str,
     pub trees: &'a Trees,
-    /// Whether a missing key is an error. Errors then have the words that Docker uses for maps,
-    /// also for a missing field.
+    /// Whether a missing key is an error. The error for a missing field then has Docker's words for
+    /// a missing key.
     pub strict: bool,
     /// Whether `root` holds a table's headers.
     pub headers: bool,
@@ -56,9 +56,9 @@ type Done<T> = Result<T, Fault>;
 
 /// Why the evaluation of a template stops.
 pub struct Fault {
-    /// The place in the template and the reason, in the words of Go's text/template.
+    /// The place in the template and the reason.
     pub message: String,
-    /// Whether the reason is a field that no row of this listing has. Then the template is wrong,
+    /// Whether the reason is a field that the type of the row lacks. Then the template is wrong,
     /// whatever the rows hold.
     pub is_unknown_field: bool,
 }
@@ -87,7 +87,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Returns the output for `root`. Fails at the first fault, and if a bound is exceeded.
+    /// Returns the output for `root`. Fails at the first fault, such as an exceeded bound.
     pub fn run(self) -> Done<String> {
         let (out, fault) = self.run_to_fault();
         fault.map_or(Ok(out), Err)
@@ -276,8 +276,8 @@ impl<'a> Evaluation<'a> {
         done.map(|_| ())
     }
 
-    /// Sets the innermost variable of that name. Creates a variable if there is none, or if
-    /// `is_new`.
+    /// Sets the innermost variable with this name. Creates a variable if none has this name, or if
+    /// `is_new` is set.
     fn set(&mut self, name: &str, value: Value, is_new: bool) {
         if !is_new
             && let Some((_, known)) =
@@ -397,7 +397,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Calls the method `Label`, or returns the error for a field that the struct lacks.
+    /// Calls the method `Label`, or returns the error for a missing field.
     fn absent(&self, at: Span, object: &Struct, name: &str, arguments: &[Value]) -> Done<Value> {
         if name == "Label" && object.labels.is_some() {
             return match arguments {
@@ -475,8 +475,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Evaluates `and` or `or`: returns the first value that decides the result, without evaluating
-    /// the remaining arguments.
+    /// Evaluates the arguments of `and` or `or` up to the first that decides the result.
     fn shortcut(
         &mut self,
         dot: &Value,

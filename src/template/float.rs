@@ -1,7 +1,7 @@
-//! Prints floating-point numbers as Go does (strconv.FormatFloat and encoding/json): the fewest
-//! digits that give the same number again, or a given number of digits, with an exponent for very
-//! large and very small numbers. Go writes at least two digits of an exponent, and Rust only as
-//! many as needed.
+//! Prints floating-point numbers in Go's forms (strconv.FormatFloat and encoding/json). A number
+//! has the fewest digits that give the same number again, or a given number of digits. Very large
+//! and very small numbers have an exponent. FormatFloat writes at least two digits of an exponent,
+//! but Rust writes only as many as needed.
 
 use std::ops::Range;
 
@@ -10,13 +10,14 @@ pub fn shortest(number: f64) -> String {
     in_range(number, 1e-4..1e6)
 }
 
-/// Returns the number as Go writes it in JSON, except that an exponent has at least two digits:
-/// `1e-07`, where Go writes `1e-7`.
+/// Returns a finite number as Go writes it in JSON, except that an exponent has at least two
+/// digits: `1e-07`, where Go writes `1e-7`.
 pub fn json(number: f64) -> String {
     in_range(number, 1e-6..1e21)
 }
 
-/// Returns the fewest digits, with an exponent for a number outside `plain`.
+/// Returns the number with the fewest digits. A number other than 0 has an exponent if its absolute
+/// value is outside `plain`.
 fn in_range(number: f64, plain: Range<f64>) -> String {
     if !number.is_finite() {
         return infinite(number);
@@ -34,8 +35,8 @@ fn infinite(number: f64) -> String {
     if number.is_nan() { "NaN".to_owned() } else { format!("{sign}Inf") }
 }
 
-/// Returns the number as Go's `%.3g` prints it, with `precision` significant digits and no zeros at
-/// the end.
+/// Returns the number as Go's `%g` prints it with this precision: `precision` significant digits,
+/// without zeros at the end of a fraction.
 pub fn significant(number: f64, precision: usize) -> String {
     if !number.is_finite() {
         return infinite(number);
@@ -56,7 +57,7 @@ pub fn significant(number: f64, precision: usize) -> String {
     trimmed(&format!("{number:.decimals$}"))
 }
 
-/// Turns an exponent in Rust's form into Go's form: `1e-7` becomes `1e-07`.
+/// Turns a number with an exponent from Rust's form into Go's form: `1e-7` becomes `1e-07`.
 pub fn exponent(text: &str) -> String {
     let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
     let (sign, power) = match power.strip_prefix('-') {

@@ -1,7 +1,7 @@
 //! The functions that a template can call: those of Go's text/template, then Docker's own.
 //!
-//! `and` and `or` have only an entry here. These two do not evaluate all of their arguments, so
-//! `eval` runs them.
+//! `and` and `or` have only an entry here. `eval` runs these two, because they may leave their last
+//! arguments unevaluated.
 
 use std::cmp::Ordering;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
-//! The fuzzed property of templates: parsing and rendering of any text ends within the bounds and
-//! without a panic. The fuzz target and a unit test call these functions. These functions compare
-//! no output; `tests` has the expected values.
+//! The fuzzed property of templates: for any input, parsing and rendering end without a panic and
+//! within the bounds of `eval` on steps, bytes and nesting. The fuzz target and a unit test call
+//! `template`. It compares no output; `tests` has the expected values.
 
 use super::{Template, Value, omit_empty};
 
@@ -42,8 +42,8 @@ pub fn document() -> Value {
     ])
 }
 
-/// Parses `input` as a template, and renders the document in three ways: as `ps` does, as a table's
-/// headers, and as `inspect` does.
+/// Parses `input` as a template, and renders `document` in three ways: as `ps` does, as a table's
+/// headers, and as `inspect` does. Ignores input that is not UTF-8.
 pub fn template(input: &[u8]) {
     let Ok(source) = std::str::from_utf8(input) else { return };
     let Ok(template) = Template::parse(source) else { return };

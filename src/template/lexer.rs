@@ -1,7 +1,7 @@
 //! Splits a template into tokens: plain text, and the tokens between `{{` and `}}`.
 //!
 //! The rules are those of Go's text/template: `{{-` and `-}}` trim white space, `{{/* */}}` is a
-//! comment, and a space separates arguments. The words of the errors are Go's.
+//! comment, and a space separates arguments.
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ fn hexadecimal_float(text: &str) -> Option<f64> {
 }
 
 /// Returns the value of a number or of a character such as `'a'`, or `None` if the literal is
-/// invalid.
+/// invalid or too large.
 pub fn number(text: &str) -> Option<Value> {
     if let Some(rest) = text.strip_prefix('\'') {
         let content = unescape(rest.strip_suffix('\'')?)?;

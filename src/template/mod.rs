@@ -1,12 +1,11 @@
-//! Go's text/template for Docker's `--format`: `lexer` makes tokens, `parser` makes a tree of them,
-//! and `eval` makes a text of the tree and a `value`.
+//! Go's text/template for Docker's `--format`: `lexer` makes tokens, `parser` makes a tree of the
+//! tokens, and `eval` makes the text from the tree and a `Value`.
 //!
-//! Errors have Docker's words and the place in the template. Levels, steps and bytes are bounded.
-//! `Label` is the only method, and functions are not values.
+//! Most errors have Docker's words and the place in the template. The nesting, the steps and the
+//! bytes of the output are bounded. `Label` is the only method.
 //!
-//! No crate fits. gtmpl 0.7 needs five more crates, and lacks `html` and `js`. gotmpl 0.6 is a
-//! young port of 400 kB of source. Neither has Docker's functions and errors, or bounds for
-//! untrusted templates, and for each the objects of `inspect` would need a second type.
+//! No crate fits: gtmpl 0.7 and gotmpl 0.6 lack Docker's functions and errors, and the documents of
+//! `inspect` would have to be converted to the crate's own type.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -30,15 +29,15 @@ const MAX_SOURCE: usize = 1 << 20;
 /// A parsed template.
 #[derive(Debug)]
 pub struct Template {
-    /// The name in errors. Docker's client names only the template of `version`.
+    /// The name in errors: `version` for that command, as in Docker, and otherwise empty.
     name: &'static str,
     source: String,
     trees: parser::Trees,
 }
 
 impl Template {
-    /// Parses a template. Fails on a syntax error, with Docker's words, and if the template is too
-    /// long or nested too deep.
+    /// Parses a template. Fails on a syntax error, and if the template is too long or nested too
+    /// deep.
     pub fn parse(source: &str) -> Result<Template> {
         Template::parse_named("", source)
     }
@@ -66,17 +65,17 @@ impl Template {
         self.evaluation(value.clone()).run().map_err(|fault| Error::new(fault.message))
     }
 
-    /// Returns the row of headers of a table, and its number of columns. As in Docker, functions
-    /// such as `upper` leave the headers as they are, and the row ends at the first fault. After a
-    /// fault the number is `None`.
+    /// Returns a table's row of headers, and the number of columns. As in Docker, functions such as
+    /// `upper` leave the headers as they are, and the row ends at the first fault. After a fault
+    /// the number is `None`.
     pub fn render_headers(&self, headers: &Value) -> (String, Option<usize>) {
         let (text, fault) = self.headers_of(headers).run_to_fault();
         let columns = fault.is_none().then(|| text.split('\t').count());
         (text, columns)
     }
 
-    /// Fails if the template names a field that `headers` lacks. Other failures depend on the rows,
-    /// and `render` reports them.
+    /// Fails if the evaluation over `headers` stops at a field that `headers` lacks. Leaves other
+    /// faults to `render`, because they may depend on the rows.
     pub fn check_fields(&self, headers: &Value) -> Result<()> {
         match self.headers_of(headers).run() {
             Err(fault) if fault.is_unknown_field => Err(wrong(fault)),
@@ -109,7 +108,7 @@ fn wrong(fault: eval::Fault) -> Error {
     Error::new(format!("template parsing error: {}", fault.message))
 }
 
-/// Returns the line, from 1, and the column, from 0 in bytes.
+/// Returns the line of the byte `at`, counted from 1, and its column in bytes, counted from 0.
 fn place(source: &str, at: usize) -> (usize, usize) {
     let before = &source.as_bytes()[..at.min(source.len())];
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

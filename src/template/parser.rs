@@ -85,7 +85,7 @@ pub type Trees = Vec<(String, Vec<Node>)>;
 
 type Parsed<T> = Result<T, (usize, String)>;
 
-/// Parses `source`. An error is a byte offset and a message in Go's words.
+/// Parses `source`. An error is a byte offset and a message.
 pub fn parse(source: &str) -> Parsed<Trees> {
     let (tokens, fault) = tokens(source);
     let mut parser = Parser {
@@ -297,7 +297,7 @@ impl Parser<'_> {
         self.body(name)
     }
 
-    /// Parses a separate tree, up to its `end`.
+    /// Parses the tree of a `define` or `block`, up to its `end`.
     fn body(&mut self, name: String) -> Parsed<()> {
         let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
         let loops = std::mem::take(&mut self.loops);

@@ -1,8 +1,8 @@
 //! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %E %f %F %g %G %t %T %%` with flags, width and
 //! precision, which may be arguments (`*`), and with indexes such as `%[2]s`.
 //!
-//! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. This is not
-//! an error.
+//! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. Such a note
+//! is not an error.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -59,7 +59,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Reads a width or a precision: digits, or `*` for the next argument. `bad` is Go's note for
-    /// an argument that is no integer or too large.
+    /// an argument that is missing, no integer or too large.
     fn read_count(
         &mut self,
         chars: &mut Peekable<Chars<'_>>,
@@ -150,7 +150,7 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     (out.len() <= limit).then_some(out)
 }
 
-/// Appends a value with its type, for Go's notes: `string=x`. As in Go, the flags are for the
+/// Appends a value with its type, for Go's notes: `string=x`. As in Go, the flags apply to the
 /// value.
 fn typed(out: &mut String, flags: &Flags, value: &Value, limit: usize) {
     if matches!(value, Value::Nil | Value::Missing) {
@@ -161,7 +161,7 @@ fn typed(out: &mut String, flags: &Flags, value: &Value, limit: usize) {
     push(out, flags, 'v', value, limit);
 }
 
-/// Appends `value`. The items of a list or map beyond `limit` bytes are left out.
+/// Appends `value`. Most lists and maps end early once `out` has more than `limit` bytes.
 fn push(out: &mut String, flags: &Flags, verb: char, value: &Value, limit: usize) {
     let text = match (verb, value) {
         ('T', Value::Nil | Value::Missing) => "<nil>".to_owned(),
@@ -381,8 +381,8 @@ fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
     pad(out, &spaces, &format!("{sign}{prefix}{digits}"));
 }
 
-/// Quotes a string as Go's `%q` does: `%#q` chooses a raw string where that is possible, and `%+q`
-/// has only ASCII characters.
+/// Quotes a string for `%q`: `%#q` chooses a raw string where that is possible, and `%+q` has only
+/// ASCII characters.
 fn quote_by(text: &str, flags: &Flags) -> String {
     if flags.sharp && !text.contains(|c: char| c == '`' || c != '\t' && c.is_control()) {
         return format!("`{text}`");

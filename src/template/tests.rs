@@ -1,6 +1,7 @@
-//! Unit tests of templates: each row has a template, and the text or error that Go's text/template
-//! and Docker print for it. The document has the shape of `docker inspect`. `fuzz` tests arbitrary
-//! input.
+//! Unit tests of templates.
+//!
+//! Most rows have a template, and the text or error that Docker prints for that template. The
+//! document has the shape of `docker inspect`. `fuzz` tests arbitrary input.
 
 use super::fuzz::document;
 use super::{Struct, Template, Value, omit_empty};

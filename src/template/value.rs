@@ -33,17 +33,17 @@ const GO_NAMES: &[(&str, &str)] = &[
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// The result for a key that the map lacks. `as_json` also returns it for null.
+    /// The value of a key that a map lacks, and of a null in the result of `as_json`.
     Missing,
     /// A nil pointer.
     Nil,
     /// A nil slice: `[]` as text and `null` in JSON. `NilMap` is a nil map: `map[]` and `null`.
     NilList,
     NilMap,
-    /// The value of a field that JSON leaves out, because it is empty or Docker has no such field.
+    /// The value of a field that JSON leaves out, for example because the field is empty.
     Omitted(Rc<Value>),
     /// A value of a Go type that has a method `String`: the text that Go prints, and the value for
-    /// JSON and for all functions that do not print.
+    /// JSON and for comparisons.
     Printed(Rc<(String, Value)>),
     Bool(bool),
     Int(i64),
@@ -59,8 +59,8 @@ pub enum Value {
 /// A Go struct: named fields, and the method `Label` if the type has it.
 #[derive(Debug, Default)]
 pub struct Struct {
-    /// The type's name in errors, such as `*formatter.ContainerContext`; `None` for a part of a
-    /// document.
+    /// The type's name in errors, such as `*formatter.ContainerContext`; `None` in the documents of
+    /// `inspect`.
     pub kind: Option<&'static str>,
     /// The fields, in the order of their declaration.
     pub fields: Vec<(&'static str, Value)>,
@@ -72,8 +72,8 @@ pub struct Struct {
 }
 
 impl Struct {
-    /// Returns the field with this name. A part of a document also has the names of Docker's Go
-    /// structs, as in `inspect -f '{{.ID}}'`.
+    /// Returns the field with this name. Without a `kind`, the names of Docker's Go structs work
+    /// too, as in `inspect -f '{{.ID}}'`.
     pub fn field(&self, name: &str) -> Option<&Value> {
         let by_name = |name: &str| self.fields.iter().find(|(known, _)| *known == name);
         let by_other_name = || {
@@ -84,7 +84,7 @@ impl Struct {
     }
 
     /// Calls the method `Label`: returns the label's value, or an empty text for an unknown label.
-    /// Returns `None` if the type has no such method.
+    /// The row of headers returns a heading. Returns `None` if the type has no such method.
     pub fn label(&self, name: &str) -> Option<Value> {
         let labels = self.labels.as_ref()?;
         if self.is_header {
@@ -114,8 +114,8 @@ impl Value {
 
     /// Returns a map.
     pub fn map<K: AsRef<str>>(items: impl IntoIterator<Item = (K, Value)>) -> Value {
-        // `collect` would sort the items, and the binary would have its code once for each kind of
-        // iterator: 50 kB.
+        // `collect` would sort the items. The binary would then have the code of the sort once for
+        // each kind of iterator: 50 kB.
         let mut map = BTreeMap::new();
         for (key, value) in items {
             map.insert(Rc::from(key.as_ref()), value);
@@ -133,7 +133,7 @@ impl Value {
         Value::Printed(Rc::new((text, value)))
     }
 
-    /// Returns the value itself, even if JSON leaves out its field.
+    /// Returns the value in `Omitted`; any other value as it is.
     pub fn shown(&self) -> &Value {
         match self {
             Value::Omitted(value) => value,
@@ -141,7 +141,7 @@ impl Value {
         }
     }
 
-    /// Returns the value after a round trip through JSON, without Go's types: every struct is a
+    /// Returns the value after a round trip through JSON, without Go's types: a struct becomes a
     /// map.
     pub fn as_json(&self) -> Value {
         match self {
@@ -168,7 +168,8 @@ impl Value {
         }
     }
 
-    /// Returns Go's name for the type. Every list or map counts as one of strings.
+    /// Returns the type's name for errors and `%T`. A list is always `[]string`, and a map always
+    /// `map[string]string`.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Missing | Value::Nil => "interface {}",
@@ -185,7 +186,8 @@ impl Value {
         }
     }
 
-    /// Whether Go's `if` takes the value as true: the value is neither zero nor empty.
+    /// Whether Go's `if` takes the value as true: the value is neither zero nor empty. A struct and
+    /// a time are always true.
     pub fn is_true(&self) -> bool {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => false,
@@ -245,8 +247,8 @@ impl Value {
         }
     }
 
-    /// Appends the value as JSON on one line. As in Docker, `<`, `>` and `&` are escaped only in a
-    /// struct with a `kind`, such as a row of a listing.
+    /// Appends the value as JSON on one line. `<`, `>` and `&` are escaped only in a struct with a
+    /// `kind`, as Docker does in a row of a listing.
     pub fn push_json(&self, out: &mut String) {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),

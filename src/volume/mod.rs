@@ -1,8 +1,8 @@
 //! Named and anonymous volumes. `volumes/NAME/config.json` is the record, and `volumes/NAME/_data`
 //! is the directory that containers see. A volume is created under a hidden name and renamed into
 //! its place, so that a volume is either complete or absent. For the same reason a removal hides
-//! the volume first. `runtime::mounts` mounts volumes, and `runtime::copy_up` copies an image's
-//! files into a new volume.
+//! the volume first. `runtime::mounts` mounts volumes into containers, and `runtime::copy_up`
+//! copies an image's files into an empty volume.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -47,7 +47,7 @@ pub fn is_valid_name(name: &str) -> bool {
 
 /// Returns the existing volume with the name of `wanted`; `None` if there is none. Fails on a bad
 /// name or option, if the record can't be read, and if `wanted` has options and the existing volume
-/// has others.
+/// does not have the same.
 pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
     let name = &wanted.name;
     if !is_valid_name(name) {
@@ -66,8 +66,8 @@ pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
     Ok(Some(present))
 }
 
-/// Creates `volume`. Returns false if it exists already. Fails as `find` does, and if the directory
-/// can't be made.
+/// Creates `volume`. Returns false if the volume exists already. Fails as `find` does, and if the
+/// volume's files can't be made.
 pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     if find(roots, volume)?.is_some() {
         return Ok(false);
@@ -81,8 +81,8 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
         // While this process has the directory open, `leftovers` leaves the directory out.
         let _held = fs::File::open(&beside)?;
-        // All users may enter and read `_data`, as in Docker: the permissions of the files inside
-        // decide.
+        // All users of a container may enter and read `_data`, as in Docker: the permissions of the
+        // files inside decide.
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
@@ -102,7 +102,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     make().context(|| format!("make volume '{name}'"))
 }
 
-/// Reads the record of volume `name`. Fails if there is no such volume.
+/// Reads the record of volume `name`. Fails if there is no such volume or its record can't be read.
 pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     let volume = if is_valid_name(name) {
         store::read_json(&roots.volumes().join(name).join("config.json"))?
@@ -115,8 +115,8 @@ pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     }
 }
 
-/// Returns all volumes, sorted by name. A volume whose record can't be read is left out; `inspect`
-/// reports its error.
+/// Returns all volumes, sorted by name. A volume whose record can't be read is left out;
+/// `volume inspect` reports the error.
 pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
     let mut names = store::list(&roots.volumes())?;
     order::sort(&mut names);
@@ -124,8 +124,8 @@ pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
 }
 
 /// Removes a volume and its data. The volume is hidden first, so that a partly removed volume is
-/// never used. Fails if the administrator mounted something on its directory: those files do not
-/// belong to the volume.
+/// never used. Fails if there is no such volume. Also fails if a volume without options has a mount
+/// on its directory: the mounted files do not belong to the volume.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     let data = data(roots, name);
     // Unmount the volume's own mount first: the files on it do not belong to the volume.
@@ -187,7 +187,7 @@ pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     Ok(flaws)
 }
 
-/// Repairs `flaw`. Files that the volume already has stay unchanged.
+/// Repairs `flaw`. Files that are already in `_data` stay unchanged.
 pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
     let place = roots.volumes().join(name);
     match flaw {
@@ -210,7 +210,7 @@ pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
         }
         Flaw::Filling => match Lock::try_exclusive(&place)? {
             Some(_filling) => copy_up::finish(&place.join("_data")),
-            // A container is filling the volume again.
+            // Another process has the lock, such as a container that fills the volume again.
             None => Ok(()),
         },
     }

@@ -1,12 +1,13 @@
 //! Mounts volumes that have options (mount(2), umount(2)). When the first container with the volume
 //! starts, the volume is mounted on the host at `volumes/NAME/_data`, so that all containers see
-//! one file system. The mount is removed after the last container.
+//! one file system. The mount is removed after the last container has ended.
 //!
 //! The run root has a mark for each container that uses the volume: `.volumes/NAME/<id>`. The mark
 //! is written before the mount, and counts only while its container is alive. So a kill leaves at
 //! most a mark that does not count, and a mount. The reclaim of the container, the end of another
 //! container with the volume, `volume rm` or `system check --repair` removes the mount; a reboot
-//! removes marks and mounts. All changes are made under the lock of the volume's directory.
+//! removes marks and mounts. Marks and the host's mounts are changed under the lock of the volume's
+//! directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const MAX_MOUNTS: usize = 16;
 
 /// Records that the container `user` uses the volume, and mounts the volume if it is not mounted.
 /// Does nothing for a volume without options. Fails if the volume does not exist or cannot be
-/// mounted.
+/// mounted, or if the mark cannot be written.
 pub fn acquire(roots: &Roots, name: &str, user: &ContainerId) -> Result<()> {
     let _change = lock(roots, name)?;
     let Some(given) = read(roots, name)?.options else { return Ok(()) };
@@ -69,7 +70,7 @@ pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
 }
 
 /// Records that the container `user` no longer uses any volume, and unmounts each of its volumes
-/// that no living container uses. Returns the first error after it tried all volumes.
+/// that no living container uses. Tries all volumes, and then returns the first error.
 pub fn release(roots: &Roots, user: &ContainerId, is_alive: IsAlive) -> Result<()> {
     let mut first = Ok(());
     for name in store::list(&marks(roots))? {
@@ -170,7 +171,8 @@ fn take_off(roots: &Roots, name: &str) -> Result<()> {
         let done = unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
             .traced("umount2", || format!("volume {name}"));
         match done {
-            // Nothing is mounted on it. Do not ask first: statx(2) could wait for the server too.
+            // Nothing is mounted on `target`. Do not ask first: statx(2) could wait for a server
+            // that does not answer.
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
             done => done.context(|| format!("unmount {}", target.display()))?,
         }

@@ -1,7 +1,7 @@
 //! The options of a volume (`volume create -o`), as in Docker's driver `local`: `type`, `device`
 //! and `o`, with the syntax of mount(8). This file checks the options and turns them into the
-//! arguments of mount(2); `mounted` makes the mount. Root gives the options, so the mount has
-//! exactly these flags: like Docker, mydocker adds neither nosuid nor nodev.
+//! arguments of mount(2); `mounted` makes the mount. Root gives the options, so mydocker adds
+//! neither nosuid nor nodev, like Docker.
 
 use std::net::ToSocketAddrs;
 
@@ -113,8 +113,8 @@ impl MountCall {
         self.kind.as_deref().unwrap_or("bind")
     }
 
-    /// Returns `data` with the host name in `addr=NAME` replaced by its address, for NFS and CIFS,
-    /// because the kernel resolves no names. Fails if the host name has no address.
+    /// Returns `data` with the host name in `addr=NAME` replaced by its address, for NFS and CIFS:
+    /// the kernel takes only an address there. Fails if the host name has no address.
     pub fn resolved(&self) -> Result<String> {
         let is_remote = self.name().starts_with("nfs") || self.name() == "cifs";
         let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));

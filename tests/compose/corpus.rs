@@ -142,7 +142,7 @@ fn every_project_comes_up_and_goes_down() {
     assert_eq!(host.mydocker(["volume", "ls", "-q"]).text(), "");
 }
 
-/// specification.txt retells the examples of the Compose specification in files of our own.
+/// specification.txt has examples that follow those of the Compose specification.
 #[test]
 fn the_examples_of_the_specification_are_read() {
     let host = Host::new();

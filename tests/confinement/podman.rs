@@ -87,7 +87,7 @@ fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
             }
         }
     }
-    // If Podman's container has its own namespace of a kind, ours must too.
+    // If Podman's container has its own namespace of a kind, mydocker's must have one too.
     for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
         let key = format!("ns/{name}");
         let hosts = std::fs::read_link(format!("/proc/self/{key}")).unwrap();

@@ -123,9 +123,9 @@ fn writable(directory: &Path) {
             continue;
         }
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        // Leave out files without write permission, which root can open anyway; files that the null
-        // device covers; and the triggers of pressure stall information, which only notify their
-        // writer.
+        // Leave out files without write permission, because root can open them anyway. Also leave
+        // out files that the null device covers, and the triggers of pressure stall information,
+        // which only notify their writer.
         let is_file = |file: fs::File| {
             file.metadata().is_ok_and(|stat| stat.is_file() && stat.mode() & 0o222 != 0)
         };
@@ -329,7 +329,8 @@ fn call(number: libc::c_long, arguments: &[usize]) -> i32 {
     if result == -1 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
 }
 
-/// socket(2) by way of i386's socketcall, which 64-bit programs can call too.
+/// Calls socket(2) through i386's socketcall, which 64-bit programs can call too. Returns errno, or
+/// 0 after a success.
 #[cfg(target_arch = "x86_64")]
 fn socketcall_of_i386() -> i32 {
     let result: i32;

@@ -1,7 +1,7 @@
 //! The cases of the corpus: a text with one section per Dockerfile and its context.
 //!
 //! ```text
-//! @case NAME FLAG…         a case, with flags of build
+//! @case NAME FLAG…         a case, with flags of `build`
 //! @about …                 the subject, or the sentence of the reference that the case tests
 //! @only PEER REASON        only this peer can build it (`none`: no peer)
 //! @file PATH [MODE [crlf]] a file of the context; its lines follow (`PATH/`: a directory)
@@ -99,8 +99,8 @@ impl Case {
     }
 }
 
-/// A digest of what the peers build: all cases, without their known differences and expected lines,
-/// and the code that builds them and describes the images.
+/// A digest of the peers' input: the cases without their known differences and expected lines, and
+/// the source of the code that builds the cases and describes the images.
 pub fn fingerprint() -> u64 {
     let mut hasher = DefaultHasher::new();
     for case in read() {
@@ -115,7 +115,7 @@ pub fn read() -> Vec<Case> {
     /// What lines without a mark belong to.
     enum In {
         Nothing,
-        /// A file, with the end of its lines.
+        /// A file, with its line ending.
         File(&'static str),
         Differences(String),
     }

@@ -1,6 +1,6 @@
-//! Describes an archive of `docker save` line by line, so that the images of two programs can be
-//! compared: the files after all layers, the config and the history. Times, and the ids and digests
-//! of images and layers, are left out, because they differ.
+//! Describes the images in an archive of `docker save` as lines, so that the images of two programs
+//! can be compared. The lines are the files after all layers, the config and the history. Times,
+//! and the ids and digests of images and layers, are left out, because they differ.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -159,7 +159,7 @@ fn apply(tree: &mut BTreeMap<String, String>, layer: Vec<Entry<'_>>) {
             b'2' => format!("/{name}: {uid}:{gid} {what}"),
             _ => format!("/{name}: {mode:o} {uid}:{gid} {what}"),
         };
-        // Leave out the applets of the base, which no case changes.
+        // Leave out the files in `BASE` except busybox: the applets, which no case changes.
         if !name.starts_with(BASE) || name.contains("busybox") {
             tree.insert(entry.name, line);
         }
@@ -212,8 +212,8 @@ fn history_lines(config: &Value) -> Vec<String> {
     });
     let steps = steps.enumerate().map(|(at, step)| {
         let mut by = text(get(step, "created_by")).replace('\n', "\\n");
-        // Docker names copied files by a digest, also those from a stage, and writes no space after
-        // --chown.
+        // Docker names copied files by a digest, also the files from a stage, and writes no space
+        // after --chown. So compare neither the sources nor the flags.
         let copies = ["#(nop) COPY ", "#(nop) ADD "];
         if let Some((start, _)) = copies.iter().find_map(|copy| by.match_indices(copy).next())
             && let Some(end) = by.rfind(" in ")

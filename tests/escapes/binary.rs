@@ -31,7 +31,8 @@ fn the_binary_cannot_be_changed_from_inside() {
         command.args(like.get_args());
         command
     };
-    // The victim is the binary as a container's first program. It waits on stdin, which stays open.
+    // The victim is a container whose first program is the binary. The binary waits for its stdin,
+    // which stays open.
     let attack_here = with_attack();
     let victim = Background::spawn(ours(&[
         "run",

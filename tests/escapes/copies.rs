@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::support::{Done, Host, eventually};
 use super::{CANARY, attack, canary, with_attack};
 
-/// How many copies each thread tries, while the container swaps the links as fast as it can.
+/// The number of copies that each thread tries while a container swaps a directory and a link.
 const ROUNDS: usize = 500;
 
-/// The number of containers whose mount points `cp` makes, four times each.
+/// The number of containers whose mount points `cp` makes. The test runs `cp` four times for each.
 const MOUNT_POINTS: usize = 40;
 
 /// The state of the host's directory that must not change.
@@ -33,9 +33,9 @@ pub fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
 }
 
 /// CVE-2018-15664, CVE-2019-18466, CVE-2019-10152: `cp` resolved a path of the container and used
-/// it by name later, when a link had taken its place. So it read and wrote the host's files.
-/// Guards: the kernel resolves paths below the container's root, and the result is used by
-/// descriptor.
+/// the path by name later, when a link had replaced a directory on it. So `cp` read and wrote the
+/// host's files. Guards: the kernel resolves paths below the container's root, and the result is
+/// used by descriptor.
 #[test]
 fn cp_stays_inside_while_a_link_is_swapped() {
     let host = Host::with_busybox();
@@ -98,8 +98,8 @@ fn cp_stays_inside_while_a_link_is_swapped() {
     host.mydocker(["rm", "-f", "box"]);
 }
 
-/// CVE-2026-42306: `cp` on a container that does not run mounts its volumes, while another
-/// container swaps the mounts' targets.
+/// CVE-2026-42306: `cp` on a container that does not run mounts the container's volumes, while
+/// another container swaps the mounts' targets.
 #[test]
 fn cp_mounts_volumes_inside_while_a_target_is_swapped() {
     let host = Host::with_busybox();
@@ -130,10 +130,10 @@ fn cp_mounts_volumes_inside_while_a_target_is_swapped() {
     host.mydocker(["rm", "-f", "swapper"]);
 }
 
-/// CVE-2026-41568: `cp` on a container that never ran makes the mount points of its volumes, while
-/// another container swaps directories on their paths. So empty files and directories appeared
-/// anywhere on the host. Guard: `beneath::make_dirs` and `make_file`, which `view::bind` calls,
-/// resolve inside the root.
+/// CVE-2026-41568: `cp` on a container that never ran makes the mount points of the container's
+/// volumes, while another container swaps directories on their paths. So empty files and
+/// directories appeared anywhere on the host. Guard: `beneath::make_dirs` and `make_file`, which
+/// `view::bind` calls, resolve paths inside the root.
 #[test]
 fn cp_makes_mount_points_inside() {
     let host = Host::with_busybox();
@@ -221,7 +221,7 @@ fn an_images_volume_is_filled_from_the_image() {
     host.mydocker(import);
     let there = canary.to_str().unwrap();
     host.mydocker(["run", "--rm", "volumes", "ls", "-A", there]).stdout("");
-    // This time the path leads through a link of the image.
+    // Now the volume's path is a link in the root directory.
     let root = host.scratch().join("root");
     fs::create_dir_all(root.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();

@@ -1,8 +1,8 @@
 //! Attacks on processes that enter a running container, by processes that are inside already.
 //!
 //! `exec` and init run code of the engine inside the container's namespaces for a moment. In this
-//! moment the container's processes may try to trace them, to read their memory in /proc, or to use
-//! their descriptors.
+//! moment the container's processes may try to trace the entering processes, to read their memory
+//! in /proc, or to use their descriptors.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -15,7 +15,7 @@ use super::support::{Host, PATIENCE};
 use super::{CANARY, attack, canary, must_be_inside, with_attack};
 
 /// CVE-2016-9962: a process that entered by exec could be traced, and its descriptors and root
-/// directory reached, before its setup was complete. This attacker has every power in its
+/// directory reached, before its setup was complete. This attacker has all capabilities in its
 /// container, and may trace every process that it sees.
 #[test]
 fn an_entering_process_shows_nothing_of_the_host() {
@@ -180,9 +180,9 @@ fn watch_the_capabilities_of_entering_processes() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// CVE-2016-9962 again, in a container with the default capabilities, whose root may trace
-/// processes of its own user that have no more capabilities. Guard: an entering process is not
-/// dumpable until it executes the program (prctl(2), PR_SET_DUMPABLE).
+/// CVE-2016-9962 again, in a container with the default capabilities. The container's root may
+/// trace processes of the same user that have no more capabilities. Guard: an entering process is
+/// not dumpable until it executes the program (prctl(2), PR_SET_DUMPABLE).
 #[test]
 fn an_entering_process_cannot_be_traced() {
     let host = Host::with_busybox();
@@ -209,7 +209,7 @@ fn try_to_trace_entering_processes() {
         if !enters() {
             return;
         }
-        // Opening needs the right to attach (proc_pid_mem(5)).
+        // Opening /proc/PID/mem needs the right to attach (proc_pid_mem(5)).
         let memory = File::open(proc.join("mem"));
         // Count this attempt only if the process has not executed its program yet.
         if enters() {
@@ -255,7 +255,7 @@ fn no_descriptor_is_a_working_directory() {
     }
 }
 
-/// A program in the container has only three descriptors.
+/// A program in the container has only the descriptors 0, 1 and 2.
 #[test]
 fn no_descriptor_of_the_caller_is_inherited() {
     let host = Host::with_busybox();
@@ -272,8 +272,8 @@ fn no_descriptor_of_the_caller_is_inherited() {
     }
 }
 
-/// A process inherits its caller's session keyring and could read its keys. Guard: a process that
-/// enters a container joins a new session keyring (keyrings(7)).
+/// A process inherits its caller's session keyring and could read the keys in it. Guard: a process
+/// that enters a container joins a new session keyring (keyrings(7)).
 #[test]
 fn no_key_of_the_callers_keyring_is_inherited() {
     let host = Host::with_busybox();

@@ -57,7 +57,8 @@ fn climb_by_namespaces_and_cgroups() {
     let long = [b'A'; 4096];
     for _ in 0..2 {
         let (key, value) = (c"".as_ptr(), long.as_ptr());
-        // SAFETY: the strings are valid during the call; descriptor 3 is not a file system context.
+        // SAFETY: the key is a C string, and the kernel reads at most 256 bytes of the value.
+        // Descriptor 3 is not a file system context.
         let got = unsafe { libc::syscall(libc::SYS_fsconfig, 3, 1, key, value, 0) };
         assert_eq!((got, errno()), (-1, libc::EPERM), "fsconfig");
     }

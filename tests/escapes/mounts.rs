@@ -1,4 +1,4 @@
-//! Attacks on mounts and their targets: links, races, and files that imitate the kernel's.
+//! Attacks on mounts and their targets: links, races, and files that imitate the kernel's files.
 //!
 //! An image or a volume may hold links where the engine mounts /proc, /sys, devices or volumes.
 //! Every mount must stay inside the container's root, and the kernel's own file systems must not be
@@ -128,7 +128,7 @@ fn the_console_is_the_containers_own_terminal() {
 /// CVE-2021-30465: a container replaces a directory of a shared volume by a link, while another
 /// container starts with a mount target in this directory. So the mount was made on the host.
 /// CVE-2024-45310: the same race made directories on the host. Guard: the kernel resolves targets
-/// inside the root, and they are used by descriptor.
+/// inside the root, and the targets are used by descriptor.
 #[test]
 fn a_mount_target_that_is_swapped_stays_inside() {
     let host = Host::with_busybox();
@@ -168,8 +168,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
 }
 
 /// CVE-2026-55686: a working directory behind a link was made, or got another owner, on the host.
-/// Guards: in a writable root, the directory is made after pivot_root. In a read-only root it must
-/// be made earlier, so the kernel resolves its path below a descriptor of the root.
+/// Guards: in a writable root, the directory is made after pivot_root. In a read-only root, the
+/// directory must be made earlier, so the kernel resolves its path below a descriptor of the root.
 #[test]
 fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
     let host = Host::with_busybox();

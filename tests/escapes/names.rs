@@ -56,7 +56,7 @@ fn names_are_not_used_as_paths() {
         }
         refused(&["create", &flag("--net=container:"), "bb", "true"]);
         refused(&["cp", "--", &format!("{name}:/etc/passwd"), "-"]);
-        // CVE-2021-20206: the name of a network plugin was the path of a program.
+        // CVE-2021-20206: the name of a network plugin could be the path of any program.
         refused(&["network", "create", &flag("--driver"), "new"]);
         if name != "a/b" {
             refused(&["tag", "--", "bb", name]);
@@ -144,13 +144,13 @@ fn long_names_and_values_are_refused_or_kept_whole() {
     assert_eq!(printed, label);
 }
 
-/// Names, labels and files of an image or a container are printed on terminals. They must neither
-/// control the terminal nor look like a line of mydocker.
+/// Commands print names, labels and file names of an image or a container. These texts must neither
+/// control the terminal nor look like a line of mydocker's own output.
 #[test]
 fn an_image_does_not_control_the_terminal() {
     let host = Host::with_busybox();
-    // This text clears the screen, sets a title, forges a line, starts a sequence with the one
-    // character CSI, and reverses the direction.
+    // This text clears the screen, sets a title, forges a line, clears the screen by the control
+    // character CSI (U+009B), and reverses the direction of the text.
     let wild = "w\u{1b}[2J\u{1b}]0;title\u{7}\rforged\nforged\u{9b}2J\u{202e}drow";
     let label = format!("a={wild}");
     let variable = format!("E={wild}");
@@ -245,7 +245,8 @@ fn environment_files_are_lines_of_names_and_values() {
     }
 }
 
-/// CVE-2026-50195: a user who can name an image could have it run in place of a pinned image.
+/// CVE-2026-50195: a user who can name an image could make the engine run this image in place of a
+/// pinned image.
 #[test]
 fn a_digest_is_never_given_to_an_image() {
     let host = Host::with_busybox();
@@ -261,7 +262,7 @@ fn a_digest_is_never_given_to_an_image() {
         refused(&["tag", "bb", &name]);
         refused(&["commit", "c", &name]);
         refused(&["import", archive, &name]);
-        // Now the name is inside the archive: in one of its two documents, then in the other.
+        // Now the name is inside the archive: first in manifest.json, then in index.json.
         for document in ["manifest.json", "index.json"] {
             let unpacked = host.scratch().join("unpacked");
             let unpacked = unpacked.to_str().unwrap();
@@ -283,8 +284,8 @@ fn a_digest_is_never_given_to_an_image() {
     }
 }
 
-/// CVE-2026-53488: the author of an image chooses its labels. The container gets them, except
-/// Compose's, and they change none of its settings.
+/// CVE-2026-53488: the author of an image chooses its labels. The container gets the labels, except
+/// those of Compose. No label changes a setting of the container.
 #[test]
 fn labels_of_an_image_have_no_effect() {
     let host = Host::with_busybox();

@@ -89,8 +89,9 @@ fn advertise_a_router() {
     }
 }
 
-/// A container may lock and overwrite its hosts file, while containers join and leave its network.
-/// Guards: the engine locks another file, and accepts any content of the hosts file.
+/// Containers lock or overwrite their hosts files while other containers join and leave the
+/// network. Guards: the engine locks the run directory, not the file, and accepts any content of
+/// the hosts file.
 #[test]
 fn a_hostile_hosts_file_delays_no_command() {
     let host = Host::on_machine();
@@ -198,8 +199,8 @@ fn a_container_whose_hosts_file_another_leases_can_be_removed() {
     host.mydocker(["rm", "-f", "leases"]);
 }
 
-/// The container leases the files in which `exec -u NAME` looks up a user. Guard: the engine opens
-/// them without waiting and reports the failure.
+/// The container leases the file in which `exec -u` looks up a name of a user or a group. Guard:
+/// the engine opens the file without waiting and reports the failure.
 #[test]
 fn a_lease_on_passwd_or_group_fails_exec_by_name_at_once() {
     let host = Host::with_busybox();
@@ -241,9 +242,9 @@ fn only_hosts_files_in_memory_are_shared() {
     host.mydocker(["rm", "-f", "base"]);
 }
 
-/// A container that shares another's network, and so its hosts file, leases the file. The other
-/// container starts again without waiting, with a new file. If the engine waited, both would still
-/// have the old file.
+/// The container `leases` shares the network of `base`, and so its hosts file, and leases the file.
+/// Guard: `base` starts again without waiting, with a new file. If the engine waited, both
+/// containers would still have the old file.
 #[test]
 fn a_container_whose_hosts_file_another_leases_can_start() {
     let host = Host::with_busybox();
@@ -308,7 +309,8 @@ fn a_first_process_has_no_descriptor_of_the_monitor() {
     }
 }
 
-/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it when the kernel asks to give it up.
+/// Takes a lease (fcntl(2), F_SETLEASE), and ignores the signal by which the kernel asks the holder
+/// to release it.
 fn lease(file: &File, kind: libc::c_int) {
     // SAFETY: a constant handler, an open descriptor and constants.
     let leased = unsafe {

@@ -26,7 +26,7 @@ fn sysctls_are_one_key_and_one_value_of_the_containers_own() {
     let host = Host::with_busybox();
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let before = read("/proc/sys/kernel/core_pattern");
-    // Use the present value, so that the host is unchanged if the guard fails.
+    // Use the present value, so that the host keeps its core pattern even if the guard fails.
     let core_pattern = format!("kernel.core_pattern={}", before.trim_end());
     for bad in [
         core_pattern.as_str(),

@@ -7,7 +7,8 @@
 use super::support::{Host, eventually};
 use super::{attack, must_be_inside, with_attack};
 
-/// Starts `box`. Waits until its first process has lost its main thread.
+/// Starts `box` and waits until its first process has lost its main thread. Returns the process's
+/// PID.
 fn start(host: &Host, flags: &[&str]) -> i32 {
     let attack_here = with_attack();
     let run = ["run", "-d", "--name", "box", "--restart", "unless-stopped", "-v", &attack_here];
@@ -133,9 +134,10 @@ fn a_halt_ends_a_container_without_its_main_thread() {
     assert!(!host.is_running("box"));
 }
 
-/// If a container does not end, `stop` and `start` wait for a limited time and report this, and
-/// `rename` does not wait for them. In this test the monitor is stopped and can't clean up. Guards:
-/// the time limit of `await_cleanup`, and that `start` releases the lock of changes while it waits.
+/// If a container does not end, `stop` and `start` wait for a limited time and then fail, and
+/// `rename` does not wait for them. In this test SIGSTOP keeps the monitor from cleaning up.
+/// Guards: `MAX_CLEANUP` limits both waits, and `start` releases the lock for changes while it
+/// waits.
 #[test]
 fn a_container_that_does_not_end_is_an_error() {
     let host = Host::with_busybox();
@@ -151,7 +153,7 @@ fn a_container_that_does_not_end_is_an_error() {
     eventually("it is killed", || state(pid) == Some('Z'));
     // Use the id: the rename may come before this command looks up the name.
     let start = host.background(["start", &id]);
-    // The two waiting commands do not block this one.
+    // `stop` and `start` wait, but do not block `rename`.
     host.mydocker(["rename", "box", "case"]);
     stop.wait().exits(1).complains("box has not exited");
     start.wait().exits(1).complains("has not exited");

@@ -1,8 +1,8 @@
 //! Attacks on the user and groups that a container's process gets.
 //!
 //! The image controls /etc/passwd and /etc/group: they may be huge, a FIFO, a device, or a file
-//! that only the host's root can read. A process must never get more rights than the flags of `run`
-//! give.
+//! that only the host's root can read. A process must never get more rights than the image's user
+//! and the flags of `run` or `exec` give.
 
 use std::fs::File;
 
@@ -37,7 +37,7 @@ fn a_numeric_user_is_that_user_or_an_error() {
     ] {
         let done = host.mydocker(["run", "--rm", &format!("--user={bad}"), "bb", "id", "-u"]);
         match bad {
-            // An empty user means the image's.
+            // An empty `--user` means the user of the image.
             "" => done.stdout("0\n"),
             _ => done.refused(bad.trim_start_matches("1:").trim()),
         };
@@ -74,7 +74,7 @@ fn supplementary_groups_are_the_images() {
     assert_eq!(groups(&["-u", "app:daemon"]), [1]);
 }
 
-/// The path of the set-group-ID copy of this test binary in the image of the test below.
+/// The path of the set-group-ID copy of this test binary in the images of the next test.
 const SET_GROUP_ID: &str = "/set-group-id";
 
 /// CVE-2022-36109, CVE-2022-2989, CVE-2022-2990, CVE-2022-2995: the user's primary group was not
@@ -131,7 +131,7 @@ fn read_a_file_that_the_group_may_not_read() {
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{denied}: {error}");
 }
 
-/// The host's root does not read a file for the container that the container's root may not read.
+/// If the container's root may not read the passwd file, the engine does not read it either.
 #[test]
 fn a_passwd_file_is_read_with_the_containers_capabilities() {
     let host = Host::with_busybox();
@@ -206,8 +206,8 @@ fn a_giant_passwd_file_is_bounded() {
     }
 }
 
-/// A FIFO in place of passwd or group blocked the engine until a process wrote to it. Guard:
-/// `user::for_each_line` opens the path with O_NONBLOCK and reads only regular files.
+/// A FIFO in place of passwd or group could block the engine until a process writes to the FIFO.
+/// Guard: `user::for_each_line` opens the path with O_NONBLOCK and reads only regular files.
 #[test]
 fn a_fifo_in_place_of_passwd_is_refused_at_once() {
     let host = Host::with_busybox();
@@ -227,8 +227,8 @@ fn a_fifo_in_place_of_passwd_is_refused_at_once() {
     }
 }
 
-/// Opening a device in place of passwd or group could have an effect on the host. Guard: a device
-/// is never read, and counts as an empty file.
+/// A device in place of passwd or group may have no end. Guard: the engine never reads a device,
+/// and treats it as an empty file.
 #[test]
 fn a_device_in_place_of_passwd_is_not_read() {
     let host = Host::with_busybox();
@@ -247,8 +247,8 @@ fn a_device_in_place_of_passwd_is_not_read() {
 
 /// CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: the engine's directories were open to other
 /// users, so a user of the host could run set-user-ID programs of images and connect to sockets. In
-/// this test the root directories exist before and are open. Guard: only root may enter the
-/// directories below.
+/// this test the root directories exist before the first command, and every user may enter them.
+/// Guard: only root may enter the directories inside them.
 #[test]
 fn other_users_of_the_host_reach_no_file_of_a_container() {
     let host = Host::new();

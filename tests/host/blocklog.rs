@@ -1,6 +1,6 @@
 //! Computes the content of a disk after a power cut, from a log of all writes to the disk.
 //!
-//! qemu's driver blklogwrites records every write and flush in the order of the guest's requests.
+//! qemu's driver blklogwrites records each write, flush and discard in the order of the requests.
 //! The format is that of dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst of
 //! the kernel). A disk guarantees to keep writes before the last completed flush, and forced writes
 //! (FUA). The other writes are in its volatile cache. The disk may lose any of them, in any order.
@@ -21,7 +21,8 @@ const DISCARD: u64 = 4;
 /// What a disk does with writes after the last flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cache {
-    /// The disk keeps or loses each of them at random. Used with file systems that have barriers.
+    /// The disk keeps or loses each of them at random, but keeps forced writes (FUA). For file
+    /// systems that use barriers.
     Volatile,
     /// The disk has no cache and keeps all writes. File systems without barriers rely on this.
     None,
@@ -45,7 +46,7 @@ impl Log {
         let file = File::open(path).unwrap();
         let length = file.metadata().unwrap().len();
         let mut entries = Vec::new();
-        // Skip the superblock, which is only current after a flush.
+        // Skip the superblock: its number of entries may be out of date.
         let mut at = SECTOR;
         while at + SECTOR <= length {
             let mut header = [0; 32];
@@ -67,8 +68,8 @@ impl Log {
         self.entries.len()
     }
 
-    /// The texts that were written to a sector, each up to its first zero byte, with the number of
-    /// its entry in the log.
+    /// The texts of the entries that start at `sector`, each with the number of its entry in the
+    /// log. A text ends at the first zero byte.
     pub fn texts_at(&self, sector: u64) -> Vec<(usize, String)> {
         let written = self.entries.iter().enumerate();
         let there = written.filter(|(_, entry)| entry.sector == sector && entry.sectors > 0);
@@ -82,8 +83,8 @@ impl Log {
             .collect()
     }
 
-    /// Changes `disk` from its content before the log to its content if the power fails after `cut`
-    /// entries. Discards change nothing.
+    /// Changes `disk`, which has its content from before the log, to the content after a power cut
+    /// that follows the first `cut` entries. Discards change nothing.
     pub fn replay(&self, disk: &Path, cut: usize, cache: Cache, chance: &mut Chance) {
         let disk = OpenOptions::new().write(true).open(disk).unwrap();
         let written = &self.entries[..cut];

@@ -97,8 +97,9 @@ pub fn basics() -> Vec<Check> {
     ]
 }
 
-/// Networks without a bridge, each with a container that pings another: both drivers, four of their
-/// modes, a parent of the host, and a VLAN that mydocker makes and removes.
+/// Networks without a bridge, each with a container that pings another: the drivers macvlan and
+/// ipvlan, four of their modes, and as parent an interface of the host or a VLAN that mydocker
+/// makes and removes.
 pub fn direct_networks() -> Vec<Check> {
     vec![check(
         "macvlan, ipvlan, VLAN",
@@ -246,7 +247,7 @@ pub fn wear() -> Vec<Check> {
     )]
 }
 
-/// The binary as an OCI runtime on a host with cgroup v2, which the script first unmounts.
+/// The binary as an OCI runtime on a host with cgroup v2. The script first unmounts /sys/fs/cgroup.
 pub fn oci() -> Vec<Check> {
     vec![check(
         "OCI runtime on v2",
@@ -370,9 +371,9 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// A container as a service of systemd: the service is active when the container sends READY=1, its
-/// main process is the container's, and the container inherits the service's socket. The check
-/// runs the runtime alone, and then Podman with the runtime.
+/// A container as a service of systemd: the service is active when the container sends READY=1, the
+/// main process of the service is the container's, and the container inherits the service's socket.
+/// The check runs the runtime alone, and then Podman with the runtime.
 pub fn services() -> Vec<Check> {
     vec![check(
         "services of systemd",
@@ -406,8 +407,8 @@ pub fn services() -> Vec<Check> {
     )]
 }
 
-/// Checks of kernel features that the machine of the tests may lack: AppArmor's profiles, classes
-/// and priorities of networks (cgroup v1), and the limits of RDMA devices.
+/// Checks of kernel features that the machine that runs the tests may lack: AppArmor profiles,
+/// network classes and priorities (cgroup v1), and limits of RDMA devices.
 pub fn labels_and_rdma() -> Vec<Check> {
     vec![
         check(
@@ -496,8 +497,8 @@ pub fn labels_and_rdma() -> Vec<Check> {
 }
 
 /// SELinux labels, on a host that boots with SELinux and has no policy yet. The policy
-/// (guest/selinux.cil) denies `container_t` to make or write files of the host's type,
-/// `host_file_t`.
+/// (guest/selinux.cil) does not let `container_t` make files in a directory of the host's type
+/// `host_file_t`, or write to files of this type.
 pub fn selinux() -> Vec<Check> {
     vec![labels(), podman_with_labels()]
 }
@@ -578,8 +579,8 @@ fn podman_with_labels() -> Check {
     )
 }
 
-/// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on a
-/// host with systemd: `run`, `exec`, `update`, a build and the end of a container.
+/// Podman, Docker, containerd and Kubernetes with the binary as their OCI runtime and with cgroups
+/// by systemd. Such cgroups are Podman's default on a host with systemd.
 pub fn engines_by_systemd() -> Vec<Check> {
     vec![podman_by_systemd(), docker_by_systemd(), containerd_by_systemd(), pods_by_systemd()]
 }
@@ -675,7 +676,7 @@ fn containerd_by_systemd() -> Check {
     )
 }
 
-/// Pods of Kubernetes, which the tool `cri` makes.
+/// Pods of Kubernetes. The tool `cri` makes the calls of kubelet.
 fn pods_by_systemd() -> Check {
     check(
         "Kubernetes with systemd's cgroups",
@@ -772,7 +773,7 @@ fn podman_by_systemd() -> Check {
     )
 }
 
-/// Limits on a host with cgroup v2.
+/// Limits, access to devices, and many containers, on a host with cgroup v2.
 pub fn limits() -> Vec<Check> {
     vec![
         check(

@@ -79,8 +79,8 @@ impl Suite {
     /// The packages are unpacked over each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
         let _one = ONE_AT_A_TIME.lock().unwrap();
-        // A new root needs no conversion to the merged /usr, so usr-is-merged takes the place of
-        // the package that converts, which depends on Perl.
+        // A new root needs no conversion to the merged /usr. So install usr-is-merged, not
+        // usrmerge, which does the conversion and depends on Perl.
         const PACKAGES: [&str; 8] = [
             "systemd",
             "dbus",
@@ -125,8 +125,8 @@ impl Suite {
         files
     }
 
-    /// Unpacks to another directory and renames it, so that an interrupted run leaves nothing half
-    /// made.
+    /// Downloads a package, unpacks it to a temporary directory and renames this directory to `to`.
+    /// So an interrupted run leaves no half-made `to`.
     fn unpack(self, work: &Path, package: &str, to: &Path) {
         println!("fetching {package} of {}/{}", self.release, self.architecture);
         let directory = self.directory(work);

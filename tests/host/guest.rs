@@ -1,8 +1,8 @@
 //! A running guest: qemu as a child process, with the guest's serial line for input and output.
 //!
-//! The guest is emulated in software (TCG), so the tests need no KVM. The serial line carries the
-//! harness's protocol: the name of a script is sent, and its output comes back between the lines
-//! `@@begin NAME` and `@@end STATUS` (guest/agent).
+//! The guest is emulated in software (TCG), so the tests need no KVM. On the serial line the
+//! harness sends the name of a script, and the guest's agent (guest/agent) prints the script's
+//! output between the lines `@@begin NAME` and `@@end STATUS`.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ pub struct Guest {
     child: Child,
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
-    /// The received text that was not examined yet.
+    /// The received text that no function has returned yet.
     pending: String,
 }
 
-/// The parts of a guest.
+/// The settings of a guest, without its disks.
 #[derive(Clone)]
 pub struct Machine {
     pub architecture: &'static str,
@@ -88,7 +88,8 @@ impl Machine {
 }
 
 impl Guest {
-    /// Waits for `mark`, and returns the text before it.
+    /// Waits for `mark` and returns the text before it. Fails if the guest ends or is silent for
+    /// `MAX_SILENCE`.
     pub fn expect(&mut self, mark: &str) -> Result<String, String> {
         loop {
             if let Some(at) = self.pending.find(mark) {
@@ -147,13 +148,14 @@ impl Guest {
         Ok((output, status))
     }
 
-    /// Makes the guest shut down, and waits for its end.
+    /// Makes the guest shut down and waits for its end. Kills a guest that is silent for
+    /// `MAX_SILENCE`.
     pub fn shut_down(mut self) {
         self.send("poweroff\n");
         while self.receive(MAX_SILENCE).is_ok() {}
     }
 
-    /// Kills the guest, like a power cut.
+    /// Kills the guest without a shutdown.
     pub fn kill(self) {}
 }
 

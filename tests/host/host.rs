@@ -19,7 +19,7 @@ use crate::tree::{Tree, blank};
 pub struct Host {
     pub name: &'static str,
     pub about: &'static str,
-    /// The source of the kernel and of busybox.
+    /// The Debian release from which the kernel and the programs of the guest come.
     pub suite: Suite,
     pub memory_megabytes: u32,
     pub root: Root,
@@ -30,7 +30,7 @@ pub struct Host {
     pub big_megabytes: usize,
     /// A script that runs at each boot before the checks, for example to mount disks.
     pub set_up: &'static str,
-    /// Variables of the checks' shell.
+    /// Shell commands that set variables for the checks.
     pub environment: &'static str,
     pub checks: Vec<Check>,
     /// If there are any, the host shuts down after the other checks and boots again, with `mydocker
@@ -66,7 +66,8 @@ pub struct Check {
     /// The expected lines. `*` matches anything in a line; a line `...` matches any number of
     /// lines.
     pub expect: &'static str,
-    /// Pairs of a prompt to wait for and the text to type. The script's input is the serial line.
+    /// Pairs of a prompt to wait for and the text to type. If there are any, the script's input is
+    /// the serial line.
     pub typed: &'static [(&'static str, &'static str)],
 }
 
@@ -188,7 +189,8 @@ impl Host {
             tree.directory(name);
         }
         tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
-        // The applets are the same on each architecture. This machine can run bookworm's busybox.
+        // List the applets of bookworm's busybox for amd64, which this machine can run. The other
+        // busyboxes are taken to have the same applets.
         for applet in run(Command::new(BOOKWORM.busybox(work)).arg("--list")).lines() {
             if applet != "busybox" {
                 tree.link(&format!("bin/{applet}"), "/bin/busybox");
@@ -253,7 +255,8 @@ impl Host {
         tree.cpio()
     }
 
-    /// The guest's /share: its scripts, an image to import, and a registry to pull from.
+    /// Makes the directory that the guest mounts on /share: scripts, an image to import, a registry
+    /// to pull from, and on amd64 the harness's tools.
     fn share(&self, work: &Path, directory: &Path) -> PathBuf {
         let share = directory.join("share");
         let _ = fs::remove_dir_all(&share);
@@ -354,12 +357,12 @@ fn matches_line(line: &str, pattern: &str) -> bool {
     }
 }
 
-/// Writes a tar archive of a root file system with only busybox.
+/// Writes a tar archive of a root file system with busybox, /etc/passwd and /etc/group.
 fn busybox_image(busybox: &Path, archive: &Path) {
     image_with(busybox, archive, &[]);
 }
 
-/// Writes a tar archive of a root file system with busybox and further files.
+/// Writes the archive of `busybox_image` with further files.
 pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &[u8])]) {
     let mut tree = Tree::default();
     for name in ["bin", "etc", "tmp", "root"] {

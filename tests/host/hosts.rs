@@ -1,8 +1,8 @@
 //! The hosts and their checks.
 //!
 //! Each host differs from a usual server in a few respects, such as its init, its file systems, its
-//! cgroups, or the lack of iptables. `host.rs` makes the guest; the checks are in files of their
-//! own.
+//! cgroups, or the lack of iptables. `host.rs` makes the guest. Some checks for a single host are
+//! here; the other checks are in files of their own.
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
@@ -17,7 +17,7 @@ use crate::ports::ports;
 use crate::quotas::quotas;
 
 const EXT4: &[&str] = &["mke2fs", "-q", "-F", "-t", "ext4"];
-/// ext4 that can enforce limits of projects.
+/// ext4 that can enforce project quotas.
 const EXT4_QUOTAS: &[&str] =
     &["mke2fs", "-q", "-F", "-t", "ext4", "-O", "quota,project", "-E", "quotatype=prjquota"];
 const XFS: &[&str] = &["mkfs.xfs", "-q", "-f"];
@@ -101,7 +101,7 @@ fn initramfs() -> Host {
             ],
             limits(),
             oci(),
-            // A tmpfs supports ID-mapped mounts since Linux 6.3.
+            // The kernel is Linux 6.1, and a tmpfs supports ID-mapped mounts since Linux 6.3.
             no_user_namespaces(),
         ]
         .concat(),
@@ -248,9 +248,9 @@ fn read_only() -> Host {
     }
 }
 
-/// A board with little memory. Debian's kernel uses about 50 MB itself, where a board's own kernel
-/// uses a few. So less than 64 MB are left for programs and the page cache; the memory check prints
-/// how much.
+/// A board with little memory. Debian's kernel itself uses about 50 MB; a kernel built for a board
+/// uses a few MB. So less than 64 MB are left for programs and the page cache. The memory check
+/// prints how much.
 fn small() -> Host {
     Host {
         name: "d",
@@ -385,7 +385,7 @@ fn oldest() -> Host {
     }
 }
 
-/// A server with disks that can enforce quotas of projects, and one disk that can't.
+/// A server with two disks that can enforce project quotas, and one disk that can't.
 fn disks_with_quotas() -> Host {
     Host {
         name: "i",
@@ -410,7 +410,7 @@ fn oldest_with_quotas() -> Host {
     }
 }
 
-/// A present-day server: a real systemd makes the cgroups that engines request by
+/// A present-day server: a real systemd makes the cgroups that engines request with
 /// `--systemd-cgroup`.
 fn systemd() -> Host {
     Host {

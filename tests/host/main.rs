@@ -4,8 +4,8 @@
 //! `cargo test --test hosts` boots each host of `hosts`, runs its checks over the serial line and
 //! prints a table of hosts and checks. Arguments after `--`: names of hosts; `power` for power
 //! cuts; `--rounds N`; `--seed N`; `--binary PATH` for another binary; `--verbose` for the guests'
-//! output. Kernels are downloaded from Debian's archive (`debian`) to target/hosts, so a second run
-//! needs no network.
+//! output. Kernels and programs are downloaded from Debian's archive (`debian`) to target/hosts, so
+//! a second run needs no network.
 
 mod blocklog;
 mod boot;
@@ -70,8 +70,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Calls `work` for each item, for at most two at a time: each guest keeps one CPU busy. Returns
-/// the results in the order of the items.
+/// Calls `work` for each item, for at most two items at a time, because each guest keeps one CPU
+/// busy. Returns the results in the order of the items.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     const WORKERS: usize = 2;
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -123,7 +123,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
         seconds: 0.0,
         checks: Vec::new(),
     };
-    // Print this at the end in one write, because another host is tested at the same time.
+    // Print the report at the end in one write: another host may be tested at the same time.
     let mut said = format!("{}: {}\n", host.name, host.about);
     let binary = binary_for(host, &arguments.binary);
     let mut guest = host.boot(work, &binary);
@@ -171,8 +171,9 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     outcome
 }
 
-/// The binary for the architecture of `host`. Cargo has only built the one for this machine, so
-/// another one is built here. A binary that `--binary` names is used on every host.
+/// The binary for the architecture of `host`. Cargo has built the binary only for this machine, so
+/// this function builds it for another architecture. A binary from `--binary` is used on every
+/// host.
 fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     let target = host.suite.target();
     let built_for = env!("CARGO_BIN_EXE_mydocker");

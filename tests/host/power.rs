@@ -1,13 +1,13 @@
 //! Power cuts: the guest loses its power while it works, and afterwards everything that was
 //! reported done must be there.
 //!
-//! In a sitting, a guest pulls, imports, commits and removes things by a random script. The script
-//! writes the exit status of each command to a sector behind the file system. So the log of all
-//! writes (`blocklog`) also shows when each command was reported done. qemu is killed at a random
-//! moment. For this moment and some random moments before, the disk is computed from the log. Each
-//! of these disks is a round, and a new guest examines all of them. Things that were reported made
-//! must exist and work. Things that were reported removed must be gone. The last command may be
-//! done or not, never half.
+//! In a sitting, a guest runs a random script that makes and removes images, containers, volumes
+//! and networks. The script writes the exit status of each command to a sector behind the file
+//! system. So the log of all writes (`blocklog`) also shows when each command was reported done.
+//! qemu is killed at a random moment. The log gives the content of the disk at this moment and at
+//! some random earlier moments. Each of these disks is a round, and one new guest examines them
+//! all. Things that were reported made must exist and work; things that were reported removed must
+//! be gone. The command that ran at the cut may be done or not, never half.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use crate::tree::blank;
 
 /// The most rounds in a sitting: the moment of the kill, and some moments before.
 const ROUNDS_EACH: usize = 5;
-/// The number of commands in a sitting's script: more than the guest can run in time.
+/// The number of commands in a sitting's script: more than the guest can run before the kill.
 const COMMANDS: usize = 120;
 const DISK_MEGABYTES: u64 = 96;
 /// The sector to which the script writes its progress, behind the file system.
@@ -37,7 +37,7 @@ const MARKS: u64 = DISK_MEGABYTES * (1 << 20) / SECTOR;
 /// The most sittings at the same time.
 const WORKERS: usize = 2;
 
-/// The number of versions of an image; a file in the image contains the number.
+/// The number of versions of an image. /etc/version in the image names its version.
 const VERSIONS: u8 = 3;
 /// The size in bytes that each version adds to busybox, so that pulling and importing take a while.
 const VERSION_BYTES: usize = 1 << 20;
@@ -364,7 +364,7 @@ impl Bench {
     /// A disk with the content before a sitting, unmounted cleanly.
     fn base(&self, kind: &Kind) -> PathBuf {
         let image = self.path(&format!("{}.img", kind.name.replace(' ', "-")));
-        // Make the disk once in each run: another binary may have made the one of an earlier run.
+        // Make the disk once in each run: another binary may have made the disk of an earlier run.
         static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
         if MADE.lock().unwrap().contains(&image) {
             return image;

@@ -1,13 +1,14 @@
-//! `--storage-opt size=` on file systems with quotas of projects.
+//! `--storage-opt size=` on file systems with project quotas.
 //!
-//! XFS, and ext4 with the features quota and project, enforce quotas of projects if they are
-//! mounted with `prjquota`. If the file system enforces none, the flag must be refused, so that no
-//! container runs without the limit that its user asked for.
+//! XFS, and ext4 with the features quota and project, enforce project quotas if they are mounted
+//! with `prjquota`. If the file system enforces no project quotas, the flag must be refused, so
+//! that no container runs without the limit that its user asked for.
 
 use crate::checks::check;
 use crate::host::Check;
 
-/// A container with a size on a file system of `$kind` at `$disk`.
+/// A script that checks containers with a size limit on the disk `$disk`, a file system of the type
+/// `$kind`.
 macro_rules! script {
     ($kind:literal, $disk:literal) => {
         concat!(
@@ -54,7 +55,7 @@ const EXPECTED: &str = "0
     v
     names";
 
-/// Needs three disks: ext4 and XFS with quotas of projects, and ext4 without.
+/// The checks. They need three disks: ext4 and XFS with project quotas, and ext4 without them.
 pub fn quotas() -> Vec<Check> {
     vec![
         check("a size on ext4", script!("ext4", "/dev/vda"), EXPECTED),

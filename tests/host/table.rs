@@ -51,6 +51,5 @@ pub fn print(outcomes: &[Outcome]) {
     }
     let checks = outcomes.iter().map(|outcome| outcome.checks.len()).sum::<usize>();
     let failed = outcomes.iter().map(Outcome::failures).sum::<usize>();
-    // This line is separate, so that scripts can parse it.
     println!("\n{} passed, {failed} failed, 0 skipped", checks - failed);
 }

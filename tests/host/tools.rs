@@ -39,13 +39,13 @@ pub fn run(name: &str) -> bool {
     true
 }
 
-/// Tries the classic escape from a chroot inside a container (chroot(2)). Prints `outside` if it
-/// then sees the host's /share or no /tmp, otherwise `inside`.
+/// Tries the classic escape from a chroot inside a container (chroot(2)). Prints `outside` if the
+/// tool then sees the guest's /share or no /tmp, otherwise `inside`.
 fn escape() {
     const JAIL: &str = "/tmp/jail";
     fs::create_dir_all(JAIL).expect("make a directory");
     chdir("/").expect("go to /");
-    // The working directory is still above the new root, where `..` is not stopped.
+    // The working directory stays outside the new root, so the new root does not stop `..`.
     chroot(JAIL).expect("chroot into the directory");
     for _ in 0..64 {
         chdir("..").expect("go up");
@@ -64,9 +64,9 @@ fn ready() {
     }
 }
 
-/// Calls what kubelet calls, by containerd's interface for Kubernetes: runs a pod with the node's
-/// network, then a pod with its own network, each with one container. The cgroups lie in the slice
-/// `pods.slice`. Prints the answers.
+/// Makes the calls that kubelet makes, over containerd's interface for Kubernetes (CRI). Runs a pod
+/// with the node's network, then a pod with its own network, each with one container. The cgroups
+/// lie in the slice `pods.slice`. Prints the answers.
 fn cri_calls() {
     let socket = Path::new("/run/containerd/containerd.sock");
     let call = |method: &str, message: Message| {
@@ -132,7 +132,8 @@ fn cri_calls() {
     call("RemovePodSandbox", of(&sandbox));
 }
 
-/// The first line that the web server on port 8080 of `address` answers. Waits until it listens.
+/// The first line of the answer of the web server on port 8080 of `address`. Waits up to 10 seconds
+/// until the server listens.
 fn first_line_from(address: &str) -> String {
     for _ in 0..100 {
         if let Ok(mut server) = TcpStream::connect((address, 8080)) {

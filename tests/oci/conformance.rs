@@ -1,19 +1,20 @@
 //! The demands (MUST) of the OCI runtime specification 1.3, and the check of each: a config.json
 //! that is refused, a container that prints what it sees, or the name of a test or of a check in a
-//! virtual machine. Demands that concern only the author of a configuration, Windows or the
-//! virtual machine of a container are left out.
+//! virtual machine. Demands on the author of a configuration, on other systems than Linux, and on
+//! the virtual machine of a container are left out.
 
 use super::Bundle;
 
 /// The check of a demand.
 enum Check {
-    /// After replacing a part of config.json, `run` fails with this error and leaves nothing.
+    /// With a part of config.json replaced, `run` fails with one line that contains this text, and
+    /// leaves nothing.
     Refused(&'static str, &'static str, &'static str),
-    /// After replacing a part of config.json, the script prints this text.
+    /// With a part of config.json replaced, this script prints this text in a container.
     Prints(&'static str, &'static str, &'static str, &'static str),
     /// The name of a test.
     Test(&'static str),
-    /// The name of a check in a virtual machine (tests/host), which has what the demand needs.
+    /// The name of a check in `tests/host`, whose virtual machine has what the demand needs.
     Guest(&'static str),
 }
 use Check::{Guest, Prints, Refused, Test};

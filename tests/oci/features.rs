@@ -1,7 +1,7 @@
-//! `features` is correct: a container is made with nearly every listed item, and what `features`
-//! reports as missing is refused.
+//! `features` is correct: containers are made with nearly every listed item, and unsupported
+//! settings are refused.
 //!
-//! Engines decide by this output which settings they may use (features.md of the runtime
+//! Engines may decide by this output which settings they may use (features.md of the runtime
 //! specification), so a wrong entry would be an error at the start of a container.
 
 use std::path::{Path, PathBuf};

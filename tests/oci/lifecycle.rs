@@ -1,8 +1,7 @@
-//! The life cycle in special cases, and what a container gets from its caller: demands of
-//! runtime.md and config.md that need more than one line of a config.json.
+//! Special cases of a container's life cycle, and what a container gets from its caller.
 //!
-//! Among them are concurrent calls, a reused PID, a full runtime root, seccomp agents and hooks
-//! that fail. `main.rs` has the usual cases.
+//! Examples are concurrent calls, a reused PID, a full runtime root, seccomp agents and hooks that
+//! fail. `main.rs` has the usual cases.
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
@@ -85,7 +84,7 @@ fn a_container_is_stopped_if_its_process_ended_or_its_pid_was_reused() {
         bundle.call(&["delete", &bundle.id]).stdout("");
         assert!(!bundle.has_cgroup() && !state.exists());
     };
-    // The first process ends before the start.
+    // The first process ends before `start`.
     bundle.create();
     run_command({
         let mut kill = Command::new("kill");
@@ -193,7 +192,7 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
     }
 }
 
-/// The propagation of a mount and of the mount below it, for each option; `-` means private.
+/// The propagation of a mount and of the mount below it, for several options. `-` means private.
 #[test]
 fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
     let bundle = Bundle::new();
@@ -218,7 +217,7 @@ fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
         ("private", "\"rbind\",\"rshared\",\"slave\"", "master\nshared\n"),
         ("private", "\"rbind\",\"rslave\",\"shared\"", "shared\nmaster\n"),
         ("private", "\"bind\",\"shared\"", "shared\n"),
-        // Without an option, a mount gets the root's propagation, as with runc and crun.
+        // Without an option of its own, a mount gets the propagation of the root.
         ("rslave", "\"rbind\"", "master\nmaster\n"),
         ("rslave", "\"rbind\",\"private\"", "-\nmaster\n"),
         ("rslave", "\"rbind\",\"rprivate\"", "-\n-\n"),
@@ -297,7 +296,7 @@ fn interfaces_of_the_host_move_into_the_container() {
         pair();
         seen.push((name, with(devices)));
     }
-    // The network namespace is at a path.
+    // Here the container joins a network namespace by its path.
     let inner = format!("{host}i");
     ip(&format!("netns add {inner}"));
     let network = format!("\"type\": \"network\", \"path\": \"/run/netns/{inner}\"");
@@ -386,7 +385,7 @@ fn kill_sends_the_signal_that_is_asked_for() {
         eventually("it has heard", || bundle.output() == words);
     }
     bundle.call(&["kill", &bundle.id, "NOPE"]).exits(1).stderr_has("unknown signal 'NOPE'");
-    // 0 only asks whether the container runs.
+    // Signal 0 only asks whether the container runs.
     bundle.call(&["kill", &bundle.id, "0"]).stdout("");
     // Without a signal, SIGTERM is sent.
     bundle.call(&["kill", &bundle.id]).stdout("");
@@ -523,7 +522,7 @@ fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
         done.stderr_has(&format!("error running {kind} hook #0: /bin/false: exit status 1"));
         bundle.call(&["state", &bundle.id]).exits(1).stderr_has("does not exist");
         assert!(!bundle.has_cgroup());
-        // Hooks that ran before the failure have set something up; poststop removes it.
+        // The poststop hook has made the file `mark`, although `create` failed.
         std::fs::remove_file(&mark).unwrap();
     }
     for kind in ["startContainer", "poststart"] {
@@ -615,7 +614,7 @@ fn hooks_find_the_containers_mounts_below_its_bundle() {
     let ids = "[{\"containerID\":0,\"hostID\":0,\"size\":65536}]";
     bundle.edit("\"namespaces\": [", "\"namespaces\": [{\"type\":\"user\"},");
     bundle.edit(MASKED, &format!("\"uidMappings\":{ids},\"gidMappings\":{ids},{MASKED}"));
-    // The hook's directory is the bundle, its environment the caller's.
+    // The prestart hook runs in the bundle's directory, with the caller's environment.
     let enter = "pid=$(sed 's/.*.pid.:\\([0-9]*\\).*/\\1/'); test -n $MARK && \
                  nsenter -m -t $pid sh -c \"cd $PWD && test -e rootfs/proc/1 && \
                  test -c rootfs/dev/null && mount --bind injected rootfs/file\"";
@@ -681,7 +680,7 @@ fn without_new_privileges_a_program_has_the_permitted_capabilities_that_it_is_gi
     exec(&["--cap", "CAP_SYSLOG"]).stdout(&sets("0000000400000021"));
 }
 
-/// Podman gives a user who is not root the capabilities of `--cap-add` this way.
+/// Podman gives a user who is not root the capabilities of `--cap-add` as ambient capabilities.
 #[test]
 fn ambient_capabilities_stay_when_a_filter_is_installed() {
     let bundle = Bundle::new();
@@ -730,7 +729,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
     for (found, own) in found.lines().zip(&own) {
         assert_ne!(found, own);
     }
-    // The list has only a mount namespace, and a PID namespace for its /proc.
+    // Now the list has only a mount namespace and, because of /proc, a PID namespace.
     let list = good.split_once("\"namespaces\": [").unwrap().1.split_once(']').unwrap().0;
     let fewer = "{ \"type\": \"pid\" }, { \"type\": \"mount\" }";
     let text = good.replacen(list, fewer, 1).replacen("\"hostname\": \"mydocker\",", "", 1);

@@ -110,7 +110,8 @@ impl Bundle {
         self.create_by(self.command(&["create", "--bundle", &self.path(), &self.id]));
     }
 
-    /// The streams are files, because the first process keeps them longer than the call.
+    /// Runs `command`, which must succeed. Its output goes to a file, because the container's
+    /// process keeps the streams longer than the call.
     fn create_by(&self, mut command: Command) {
         let output = std::fs::File::create(self.dir().join("output")).unwrap();
         command.stdin(std::process::Stdio::null());
@@ -127,7 +128,7 @@ impl Bundle {
         self.call(&["state", &self.id]).text()
     }
 
-    /// The PID of the first process on the host.
+    /// The PID that the container's first process has on the host.
     fn pid(&self) -> String {
         let state = self.state();
         let (_, pid) = state.split_once("\"pid\": ").unwrap();
@@ -439,7 +440,7 @@ fn links_of_a_bundle_lead_nowhere() {
     symlink("/", bundle.dir().join("link")).unwrap();
     bundle.edit("\"rootfs\"", "\"link\"");
     bundle.run().exits(1).stderr_has("symbolic link");
-    // A link of the image redirects a mount's target out of the root.
+    // The target of a mount lies behind a link that points out of the root.
     let canary = bundle.dir().join("canary");
     std::fs::create_dir(&canary).unwrap();
     symlink(&canary, bundle.rootfs().join("out")).unwrap();
@@ -648,7 +649,7 @@ fn a_tmpfs_has_the_mode_of_the_directory_that_it_covers() {
     let all = [mount("a", ""), mount("b", ""), mount("c", "\"mode=0410\"")].concat();
     bundle.edit("\"mounts\": [", &format!("\"mounts\": [{all}"));
     bundle.run().stdout("3710\n1777\n410\n");
-    // The directories exist now, so they keep their mode.
+    // The directories exist now, so a tmpfs without `mode=` has the mode of its directory.
     bundle.run().stdout("3710\n755\n410\n");
 }
 

@@ -1,8 +1,8 @@
 //! The host's mount namespace, the mount namespace of another process, and user namespaces that do
-//! not map ID 0. `lifecycle.rs` tests the other kinds of namespaces.
+//! not map ID 0. `lifecycle.rs` tests namespaces of other kinds.
 //!
-//! The root of a container without a mount namespace of its own is mounted on the host, so the
-//! tests also count the mounts that are left there.
+//! The root of a container without a mount namespace of its own is mounted on the host, so tests
+//! also count the mounts that are left there.
 
 use std::process::{Command, Stdio};
 
@@ -39,7 +39,7 @@ fn a_container_in_the_hosts_mount_namespace_leaves_no_mounts() {
     bundle.call(&["exec", &bundle.id, "sh", "-c", &script]).stdout(&expected);
     bundle.call(&["delete", "--force", &bundle.id]).stdout("");
     assert_eq!(mounts(&bundle), 0);
-    // A `create` that fails undoes its mounts, but not the caller's mount on the root.
+    // A `run` that fails undoes its mounts, but not the caller's mount on the root.
     let mount = |command: &str| {
         let mut command = Command::new(command);
         if command.get_program() == "mount" {

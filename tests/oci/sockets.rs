@@ -34,8 +34,8 @@ fn descriptors_are_passed_on_and_no_others() {
     call("--preserve-fds 2", "").stdout("three\nthree\n");
     call("", "LISTEN_FDS=1").stdout("three\nno more\nLISTEN_FDS=1\nLISTEN_PID=1\n");
     call("--preserve-fds 1", "LISTEN_FDS=1").stdout_has("three\nthree\nLISTEN_FDS=1");
-    // A descriptor that is not open in the caller is not open in the container either, as with
-    // other runtimes. No file of mydocker takes its number.
+    // A descriptor that is not open in the caller is not open in the container either. No file of
+    // mydocker takes the number of this descriptor.
     bundle.edit(
         "cat <&3; cat <&4 2>/dev/null || echo no more;",
         "readlink /proc/$$/fd/5 || echo none;",
@@ -84,7 +84,7 @@ fn a_containers_readiness_reaches_the_callers_socket() {
     service.set_nonblocking(true).unwrap();
     assert!(service.recv(&mut words).is_err());
     bundle.call(&["delete", "--force", &bundle.id]).stdout("");
-    // If the container ends without a message, the start returns.
+    // If the container ends without a message, `run` returns.
     bundle.edit("exec sleep 1000", "exit 0");
     end(begin(&["run", "--detach", "--bundle", &bundle.path(), &bundle.id]));
     bundle.call(&["delete", "--force", &bundle.id]).stdout("");

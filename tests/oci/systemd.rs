@@ -1,5 +1,5 @@
-//! `--systemd-cgroup` with a bus of the test that answers like systemd: it starts the scope, moves
-//! the process, and reports the end of the job.
+//! `--systemd-cgroup` with the test's own bus, which answers like systemd: the bus starts the
+//! scope, moves the process, and reports the end of the job.
 //!
 //! This machine may run without systemd, and a test must not start units on the host. The bus
 //! speaks as much of D-Bus as the runtime uses.
@@ -64,7 +64,8 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
     stream.read_exact(&mut begin).unwrap();
     assert_eq!(&begin, b"BEGIN\r\n");
     let mut start = [0; 16];
-    // Like a real bus, send only signals for which the connection has a rule.
+    // Like a real bus, send the signal JobRemoved only if the connection has a rule for this
+    // signal.
     let mut listens = false;
     while stream.read_exact(&mut start).is_ok() {
         let number = |at: usize| u32::from_le_bytes(start[at..at + 4].try_into().unwrap());
@@ -197,7 +198,7 @@ fn a_scope_of_systemds_holds_the_container() {
     }
     assert!(has_number(&bus, "StartTransientUnit", "MemoryLimit", 67_108_864));
     assert!(has_number(&bus, "StartTransientUnit", "TasksMax", 77));
-    // Only the container is in the scope, and its limits are in the files.
+    // Only the container's process is in the scope, and the memory limit is in its file.
     let pid = bundle.call(&["ps", "--format", "json", &bundle.id]).text();
     let members = |hierarchy: &str| {
         let path = format!("{hierarchy}/system.slice/{scope}/cgroup.procs");

@@ -1,4 +1,4 @@
-//! `update` and `events`: limits of a running container, and its resource use.
+//! `update` and `events`: the limits of a container and its resource use.
 //!
 //! The tests read the values back from the files of the cgroup. A failed update must change
 //! neither the limits nor the container's `resources.json`.

@@ -107,7 +107,7 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
                 _ => vec![part],
             });
             let words = words.map(|word| if word == "ARCHIVE" { archive } else { word });
-            // Ignore the exit status, which other tests compare.
+            // Ignore the exit status: some commands fail on purpose.
             command(&words.collect::<Vec<_>>()).output().unwrap();
         }
         std::thread::sleep(settles);
@@ -125,14 +125,14 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
             .filter(|(line, _)| !is_of_a_probe(line))
             .map(|(line, json)| timeless(line) + "\n" + &timeless(json) + "\n")
             .collect();
-        // Docker reports twice that a container leaves a network.
+        // Docker may report twice that a container leaves a network.
         shown.dedup();
         all.push(shown.concat());
     }
     all
 }
 
-/// A line without its ids and times.
+/// A line whose ids and times are replaced or cut off.
 fn timeless(line: &str) -> String {
     let line = normalised(line);
     match line.split_once("\"time\":") {

@@ -1,9 +1,10 @@
 //! Runs the shell scripts of `oracle/scripts`, which are typical scripts of users, once with Docker
-//! 20.10 as `docker` and once with mydocker. Both runs must print the same on stdout, exit with the
-//! same status, and both or neither may write to stderr. The text on stderr is not compared; ids,
-//! times, sizes and paths are normalised. A script must leave no container, volume, network or
-//! image. A script may have a line `# differs: REASON`; then the results must differ. If the reason
-//! starts with "missing", the difference is still to be removed, and the results may be the same.
+//! 20.10 as `docker` and once with mydocker. Both runs must print the same on stdout and exit with
+//! the same status. Either both runs write to stderr, or neither does; the text on stderr is not
+//! compared. Ids, times, sizes and paths are normalised. A script must leave no container, volume,
+//! network or image. A script may have a line `# differs: REASON`; then the results must differ. If
+//! the reason starts with "missing", the difference is still to be removed, and the results may be
+//! the same.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -23,7 +24,7 @@ const IMAGES: &[(&str, &[&str])] = &[
     ("web:1", &["CMD [\"httpd\",\"-f\",\"-p\",\"80\"]", "EXPOSE 80", "WORKDIR /www"]),
 ];
 
-/// A script that lists the containers, volumes, networks and images that a script may have left.
+/// A script that lists all containers, volumes and images, and the networks that were created.
 const LEFT: &str = "docker ps -a --format '{{.Names}}'; docker volume ls -q; \
      docker network ls -q --filter type=custom; docker images --format '{{.Repository}}:{{.Tag}}' | sort";
 
@@ -32,16 +33,16 @@ const REMOVE: &str = "docker ps -aq | xargs -r docker rm -fv; docker volume ls -
      volume rm; docker network prune -f; docker images --format '{{.Repository}}:{{.Tag}}' | \
      grep -vxE 'alpine:latest|busybox:latest|web:1' | xargs -r docker rmi -f";
 
-/// What `LEFT` prints if nothing is left: the images that all scripts use.
+/// What `LEFT` prints if a script has left nothing: the images of `IMAGES`.
 const LEFT_BY_NONE: &str = "alpine:latest\nbusybox:latest\nweb:1\n";
 
 /// The normalised result of a script.
 struct Outcome {
     status: Option<i32>,
     stdout: String,
-    /// Compared only in whether it is empty.
+    /// The comparison asks only whether this text is empty.
     stderr: String,
-    /// The objects that are left; `None` if there are none.
+    /// What `LEFT` prints after the script; `None` if the script has left nothing.
     left: Option<String>,
 }
 
@@ -55,15 +56,15 @@ struct Program<'a> {
     root: PathBuf,
 }
 
-/// A Docker and a mydocker, each in its own network namespace. Docker takes most of the time, so
-/// two lanes share its runs.
+/// A Docker and a mydocker, each in its own network namespace. Docker takes most of the test's
+/// time, so there are two lanes, and the Docker of each runs a part of the scripts.
 struct Lane {
     // This field is first, so that Docker stops before `host` removes Docker's files.
     docker: Dockerd,
     host: Host,
 }
 
-/// The scripts that have not run yet.
+/// A list of scripts, and the index of the first one that has not been taken.
 struct Queue<'a> {
     scripts: &'a [PathBuf],
     next: AtomicUsize,
@@ -95,7 +96,7 @@ fn scripts_give_the_same_result_as_with_docker() {
             (true, None) => same += 1,
             (false, Some(reason)) if reason.starts_with("missing") => missing += 1,
             (false, Some(_)) => justified += 1,
-            // Another change may have removed the difference without changing this line.
+            // A change of mydocker may remove a difference but not the script's `# differs:` line.
             (true, Some(reason)) if reason.starts_with("missing") => same += 1,
             (true, Some(_)) => {
                 faults.push(format!("{name}: does the same: remove its `# differs:`"))
@@ -110,7 +111,7 @@ fn scripts_give_the_same_result_as_with_docker() {
             faults.push(format!("{name}: leaves something behind: {:?}", theirs.left));
         }
     }
-    // println would not work: cargo hides its output for a test that passes.
+    // println would not work: its output is hidden if the test passes.
     let _ = writeln!(
         std::io::stderr(),
         "{} scripts: {same} do the same as with Docker, {justified} differ for a reason, {missing} \
@@ -121,7 +122,8 @@ fn scripts_give_the_same_result_as_with_docker() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The paths of the scripts, or of those whose path contains ORACLE_SCRIPTS, sorted by name.
+/// The sorted paths of the scripts. If ORACLE_SCRIPTS is in the environment, only the paths that
+/// contain its value.
 fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scripts");
     let only = std::env::var("ORACLE_SCRIPTS").unwrap_or_default();
@@ -133,7 +135,7 @@ fn scripts() -> Vec<PathBuf> {
 }
 
 impl Lane {
-    /// Starts a Docker and a mydocker without images.
+    /// Starts a Docker, and prepares a mydocker without images.
     fn start() -> Result<Lane, String> {
         let host = Host::on_machine();
         host.mydocker(["rmi", "bb"]);
@@ -159,8 +161,8 @@ impl Queue<'_> {
         Queue { scripts, next: AtomicUsize::new(0) }
     }
 
-    /// Runs the scripts that no other lane has taken, one after the other. The keys are indices
-    /// into the list of scripts.
+    /// Runs the scripts that no other lane has taken, one after the other. The keys of the returned
+    /// map are indices into the list of scripts.
     fn run(&self, program: &Program) -> BTreeMap<usize, Outcome> {
         program.import();
         let mut outcomes = BTreeMap::new();
@@ -183,7 +185,7 @@ impl Program<'_> {
         Program { dir: dir.to_owned(), machine, root }
     }
 
-    /// Imports the images, which only contain busybox.
+    /// Imports the images. All have the files of the test image `bb`.
     fn import(&self) {
         let archive = support::busybox_archive();
         for (name, changes) in IMAGES {

@@ -1,7 +1,7 @@
 //! Which image of an index is pulled, and manifests with wrong statements about their blobs.
 //!
 //! The image specification only says that the client should use the first manifest that matches.
-//! The tests follow Docker in what matches. Sizes and digests in a manifest must fit the blobs.
+//! For what matches, the tests follow Docker. Sizes and digests in a manifest must fit the blobs.
 
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn index(entries: &[String]) -> String {
     format!(r#"{{"mediaType":"{media_type}","manifests":[{}]}}"#, entries.join(","))
 }
 
-/// A proxy that also has `documents`, the first of them under the tag.
+/// A proxy that also serves `documents`, the first of them under the tag `1`.
 fn with_documents(registry: &Registry, documents: Vec<String>) -> Proxy {
     Proxy::before(&registry.address, move |asked, _| {
         let by_digest = |document: &&String| {
@@ -100,7 +100,7 @@ fn a_wrong_size_is_refused() {
         (2, 1, "ask for the rest of"),
     ] {
         let proxy = with_documents(&registry, vec![state(at, change)]);
-        // Pull on a host without layers, because existing ones are not requested.
+        // Pull on a host without layers, because `pull` does not request layers that exist.
         let fresh = Host::new();
         fresh.mydocker(["pull", &proxy.name("app:1")]).exits(1).stderr_has(reason);
         fresh.mydocker(["images", "-q"]).stdout("");

@@ -1,8 +1,8 @@
 //! Faulty networks and registries: wrong data never becomes visible, and complete data is not lost.
 //!
-//! The proxy in front of the registry makes each fault at a chosen request. The tests compare the
-//! image's file with the bytes from which it was made. Only the test of `Retry-After` measures the
-//! time of a retry.
+//! The proxy in front of the registry makes most faults, each at a chosen request. Most tests
+//! compare a file of the image with the bytes from which it was made. Only the test of
+//! `Retry-After` measures the time of a retry.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::proxy::{Asked, Fault, Proxy};
 use crate::server::{Packing, Registry, base, gzip, layer, noise, sha256, succeeds};
 use crate::support::{Background, Host, eventually};
 
-/// The size in bytes of the file in the large layer, which hardly compresses.
+/// The size in bytes of the file in the large layer. The file hardly compresses.
 const LARGE: usize = 3_000_000;
 const MIB: usize = 1 << 20;
 
@@ -73,8 +73,8 @@ fn a_download_survives_interruptions_at_any_byte() {
     let registry = filled(&host);
     let chance = AtomicUsize::new(std::process::id() as usize);
     println!("seed {}", chance.load(Ordering::SeqCst));
-    // The first two answers to each request are cut: a layer anywhere, a document within its first
-    // 400 bytes.
+    // The proxy cuts the first two answers to each request at a random offset: below `LARGE` in a
+    // layer, and below 400 in a document.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         let next = chance.fetch_add(7919, Ordering::SeqCst).wrapping_mul(2_654_435_761) >> 7;
         let most = if asked.header("accept-encoding").is_some() { LARGE } else { 400 };
@@ -203,7 +203,7 @@ fn a_stalled_download_is_restarted() {
     is_whole(&host, &proxy.name("app:1"));
 }
 
-/// Two proxies send a few bytes now and then: one of the layers, the other of the manifest. The
+/// One proxy sends the layers very slowly, and a second proxy sends the manifest very slowly. The
 /// pull of the slow manifest fails. A pull from the registry itself does not wait for the slow
 /// layers.
 #[test]
@@ -230,7 +230,7 @@ fn a_pull_from_a_too_slow_registry_fails() {
     drop(pull(&registry.name("app:1")).wait().exits(0));
     is_whole(&host, &registry.name("app:1"));
     drop(slower.wait().exits(1).stderr_has("sent less than 500 bytes a second for 1 s"));
-    // This pull may use the layers of the other pull.
+    // The pull of the slow layers may succeed, because the layers now exist on the host.
     slow.wait().status();
 }
 
@@ -289,7 +289,7 @@ fn a_busy_registry_is_retried_a_limited_number_of_times() {
 fn retry_after_is_obeyed() {
     let host = Host::new();
     let registry = filled(&host);
-    // The time is in seconds, or a date by the registry's own clock.
+    // `Retry-After` has a number of seconds, or a date by the registry's own clock.
     for wait in [
         "Retry-After: 2\r\n",
         "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:39 GMT\r\n",
@@ -325,7 +325,7 @@ fn a_registry_may_compress_manifests_and_compare_accept_lines() {
         ("aws-chunked", raw.clone(), None),
         ("br", packed.clone(), Some("an answer in the encoding 'br'")),
         ("gzip", packed[..packed.len() / 2].to_vec(), Some("an answer in gzip that is broken")),
-        // These few bytes decompress to very many.
+        // This short body decompresses to 64 MiB.
         ("gzip", gzip(&vec![b' '; 64 << 20]), Some("answers with more than")),
     ] {
         let proxy = Proxy::before(&registry.address, move |asked, _| {
@@ -412,8 +412,8 @@ fn redirects_are_followed_without_credentials_and_limited() {
     host.mydocker(["pull", &circle.name("app:1")]).exits(1).stderr_has("redirects more than");
 }
 
-/// A challenge after a redirect could make the client send its credentials to the other host
-/// (CVE-2020-15157).
+/// A redirect leads to another host, which asks for credentials by a challenge. The client must
+/// send no credentials to this host (CVE-2020-15157).
 #[test]
 fn a_challenge_of_another_host_is_not_answered() {
     let host = Host::new();
@@ -544,7 +544,7 @@ fn two_pulls_at_the_same_time_download_a_layer_once() {
     let started = Arc::clone(&running);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
         if asked.target.contains("/manifests/") {
-            // Both pulls start before one of them continues.
+            // Wait until two requests for a manifest have come, so that the pulls overlap.
             started.fetch_add(1, Ordering::SeqCst);
             while started.load(Ordering::SeqCst) < 2 {
                 std::thread::sleep(Duration::from_millis(1));
@@ -578,7 +578,7 @@ fn prune_removes_partial_downloads_of_a_killed_pull() {
     });
     let pull = host.background(["pull", &proxy.name("app:1")]);
     eventually("a part is here", || partials(&host).iter().any(|&length| length >= 50_000));
-    // A running download is not removed.
+    // `image prune` does not remove a download that is still running.
     host.mydocker(["image", "prune", "-f"]).stdout_has("0B");
     assert!(!partials(&host).is_empty());
     pull.signal(Signal::KILL);

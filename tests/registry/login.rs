@@ -1,7 +1,7 @@
 //! Authentication: TLS, passwords, tokens, proxies.
 //!
-//! The registry, its TLS relay and its token server run on loopback. The tests also look at where a
-//! password goes: never to another host, and never over plain HTTP without permission.
+//! The registry, its TLS relay and its token server run on loopback. The tests of credentials after
+//! a redirect are in `faults.rs`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn settings(host: &Host) -> PathBuf {
     dir
 }
 
-/// `mydocker ARGS` with a `~/.docker` and an `/etc/mydocker` of the test.
+/// `mydocker ARGS` with directories of the test in place of `~/.docker` and `/etc/mydocker`.
 fn command(host: &Host, args: &[&str]) -> Command {
     let mut command = host.command(args);
     command.env("DOCKER_CONFIG", host.scratch().join("docker"));
@@ -61,7 +61,7 @@ fn certificates_of_a_private_authority() {
     let name = registry.name("app:1");
     let authority = certificates.authority();
     fails(command(&host, &["pull", &name]), "is not from a trusted authority");
-    // `import` has no flag for an authority, so its error must not name one.
+    // `import` has no flag `--cacert`, so its error must not name this flag.
     let url = format!("https://{}/v2/", registry.address);
     let remedy = format!("authority; put the authority into certs.d/{}/ca.crt", registry.address);
     fails(command(&host, &["import", &url, "web"]), &remedy);
@@ -156,7 +156,8 @@ fn plain_http_only_where_it_is_allowed() {
     let url = format!("https://{}/v2/", registry.address);
     fails(command(&host, &["import", &url, "web"]), "doesn't speak TLS; for plain HTTP write http");
     succeeds(&mut command(&host, &["pull", &name]));
-    // The name is not on loopback; a proxy leads it to the registry.
+    // The host `registry.test` is not on loopback. A proxy passes the requests for it to the
+    // registry.
     let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
     let elsewhere = |args: &[&str]| {
         let mut command = command(&host, args);

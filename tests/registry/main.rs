@@ -1,8 +1,8 @@
 //! Images from and to a real registry: Debian's docker-registry on loopback, filled by skopeo. A
 //! proxy in front of it imitates the faults of networks.
 //!
-//! The files beside this one have the tests, each for one subject. The registry is a real one,
-//! because a registry of our own would repeat our errors.
+//! The files beside this one have the tests, and the servers that the tests use. The registry is a
+//! real one, because a registry of our own could repeat our errors.
 
 #[path = "../support/mod.rs"]
 mod support;

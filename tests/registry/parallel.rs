@@ -1,6 +1,6 @@
 //! Pulls, loads, tags, removals and runs at the same time, some of them killed at random moments.
 //!
-//! Images share layers, so that the removal of one image meets the pull of another.
+//! The images share layers, so that the removal of one image meets the pull of another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::server::{Packing, Registry, base, layer, noise};
 use crate::support::chance::Chance;
 use crate::support::{Host, eventually};
 
-/// The files of the store: layers, configs, manifests, partial downloads.
+/// The paths of the store's layers, configs, manifests and partial downloads.
 fn stored(host: &Host) -> Vec<String> {
     let state = host.state_root();
     let dirs = ["layers", "images/blobs/sha256", "images/manifests", "images/partial"];
@@ -21,7 +21,7 @@ fn stored(host: &Host) -> Vec<String> {
 }
 
 /// At the end every listed image runs, and after a repair the check finds nothing. Removing all
-/// images removes all files of the store.
+/// images removes all layers, configs, manifests and partial downloads.
 #[test]
 fn two_hundred_changes_with_kills_leave_a_complete_store() {
     const CHANGES: u64 = 200;
@@ -29,8 +29,8 @@ fn two_hundred_changes_with_kills_leave_a_complete_store() {
     let seed = Chance::seed();
     let host = Host::new();
     let registry = Registry::plain(&host);
-    // The images share two layers. Each has two of its own, one of them large enough to be
-    // interrupted.
+    // The images share two layers. Each image also has a small and a large layer of its own. A kill
+    // can interrupt the download of the large layer.
     let names = ["one", "two", "three"];
     for (name, number) in names.iter().zip(1..) {
         let shared = layer(Packing::Gzip, "shared", noise(9, 600_000));
@@ -91,7 +91,8 @@ fn two_hundred_changes_with_kills_leave_a_complete_store() {
         host.mydocker(["rm", "-f", &container]);
     }
     for id in host.mydocker(["images", "-q", "--no-trunc"]).lines() {
-        // The same id is listed once per name, and the first removal removes all names.
+        // An id is listed once for each of its names, and the first removal removes all names. So
+        // further removals of the id may fail.
         host.mydocker(["rmi", "-f", &id]).status();
     }
     assert_eq!(stored(&host), [""; 0]);

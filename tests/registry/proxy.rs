@@ -1,8 +1,7 @@
 //! A proxy in front of the registry that imitates the faults of networks: it cuts, corrupts,
 //! stalls, refuses and redirects. It keeps a list of all requests.
 //!
-//! A function of the test judges each request and chooses its fault. The proxy itself knows nothing
-//! of images.
+//! A function of the test judges each request and chooses its fault.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -36,7 +35,7 @@ pub enum Fault {
 pub struct Asked {
     pub method: String,
     pub target: String,
-    /// Pairs of name, in lower case, and value.
+    /// Pairs of a name in lower case and a value.
     pub headers: Vec<(String, String)>,
     pub at: Instant,
 }
@@ -190,7 +189,7 @@ fn serve(
     if let Some(length) = length {
         std::io::copy(&mut reader.by_ref().take(length), &mut server)?;
     } else if asked.header("transfer-encoding").is_some() {
-        // This thread ends when the client closes, after the answer.
+        // This thread ends when the client closes the connection.
         let mut server = server.try_clone()?;
         std::thread::spawn(move || std::io::copy(&mut reader, &mut server));
     }

@@ -207,7 +207,8 @@ fn documents_that_are_not_images_are_refused() {
     }
 }
 
-/// The host has no file of certificate authorities, like many small devices.
+/// The pulls do not see the host's /etc/ssl. Many small devices have no certificate authorities
+/// there.
 #[test]
 fn the_binary_has_certificate_authorities() {
     let host = Host::new();
@@ -248,7 +249,7 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     registry.fill_with(&layers, "app:1");
     let go_on = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&go_on);
-    // The large layers are interrupted twice, and then pause until the test has seen their bars.
+    // The downloads of layers are interrupted twice, and then pause until the test has seen a bar.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         if !asked.is_blob() || asked.header("accept-encoding").is_none() {
             return Fault::None;
@@ -291,7 +292,7 @@ fn a_bar_fits_the_width_of_the_terminal() {
         while asked.is_blob() && !seen.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // The second request comes late enough for its bar to be drawn.
+        // The cuts make the download last long enough for a bar to be drawn.
         if asked.header("accept-encoding").is_some() && before < 2 {
             Fault::Cut(700_000)
         } else {
@@ -309,7 +310,7 @@ fn a_bar_fits_the_width_of_the_terminal() {
     assert!(!bars.is_empty() && bars.iter().all(|bar| bar.len() < 40), "{bars:?}");
 }
 
-/// The memory that TLS uses is too large for a container's monitor.
+/// A container's monitor lives long, so it must not keep the memory that TLS has used.
 #[test]
 fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
     let host = Host::new();
@@ -394,7 +395,7 @@ fn an_index_gives_the_image_that_fits_best() {
          linux/amd64, linux/arm64/v8",
     );
     host.mydocker(["pull", "--platform", "linux/arm/v5", &name]).exits(1).complains("only for");
-    // The digest is that of the index, so it is the same on every machine.
+    // `pull` prints the digest of the index, which does not depend on the machine's platform.
     let pulled = host.mydocker(["pull", &name]).text();
     let digest = pulled.lines().find_map(|line| line.strip_prefix("Digest: ")).unwrap().to_owned();
     for whole in [format!("many@{digest}"), format!("many:1@{digest}")] {

@@ -95,7 +95,7 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     assert!(pushed.contains("Mounted from another repository"), "{pushed}");
     let line = pushed.lines().last().unwrap();
     assert_eq!(digest(line), digest(&pulled[pulled.find("Digest:").unwrap()..]));
-    // The layers are compressed again for the other registry, and give the same image.
+    // The layers are compressed again for the other registry.
     let elsewhere = Registry::plain(&host);
     host.mydocker(["tag", &registry.name("one:1"), &elsewhere.name("one:1")]);
     host.mydocker(["push", &elsewhere.name("one:1")]).stdout_has("Pushed");
@@ -181,8 +181,8 @@ fn push_takes_all_tags_of_one_repository() {
     host.mydocker(["push", "-a", &registry.name("none")]).refused("with any tag");
 }
 
-/// Pushes `bb` to a registry that handles each request as `judge` says. Checks that others get the
-/// same image under the printed digest. Returns the requests.
+/// Pushes `bb` through a proxy that handles each request as `judge` says. Checks that another host
+/// pulls the same image, with the printed digest. Returns the requests.
 fn pushed_through(judge: fn(&Asked) -> Fault) -> Vec<Asked> {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);

@@ -1,7 +1,7 @@
 //! Debian's docker-registry on its own port, and images for it.
 //!
-//! A test starts a registry of its own, so tests run beside each other; dropping it stops the
-//! process.
+//! A test starts its own registries, so tests can run at the same time. Dropping a `Registry` stops
+//! its process.
 
 use std::fs;
 use std::io::Write;
@@ -161,7 +161,7 @@ impl Registry {
     }
 }
 
-/// Whether process `pid` listens on the port, and not another process that took the port first
+/// Whether process `pid` itself listens on the port: another process may have taken the port first
 /// (proc_pid_net(5)).
 fn listens(pid: u32, port: u16) -> bool {
     const LISTEN: &str = "0A";

@@ -1,7 +1,8 @@
 //! Certificates of a test authority, made by openssl.
 //!
-//! The relay ends TLS in front of a registry that speaks plain HTTP. The certificates are valid for
-//! 30 days unless a test gives the dates; the host does not trust their authority.
+//! `Certificates::before` starts a relay that ends TLS in front of a server that speaks plain HTTP.
+//! The certificates are valid for 30 days, unless a test gives other dates for the server's
+//! certificate. The host does not trust their authority.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -17,14 +18,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::server::succeeds;
 
-/// A directory with the authority's `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1,
-/// registry.test and Docker Hub.
+/// A directory with the authority's certificate `ca.crt`, and with the server's certificate
+/// `server.crt` and its key `server.key`.
 pub struct Certificates {
     pub dir: PathBuf,
 }
 
 impl Certificates {
-    /// The server's certificate is valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
+    /// Makes an authority, and a server's certificate for 127.0.0.1, registry.test and Docker Hub.
+    /// The server's certificate is valid between the two times of `validity` (`YYYYMMDDHHMMSSZ`).
     pub fn make(dir: &Path, validity: Option<(&str, &str)>) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let dir = dir.to_owned();
@@ -59,8 +61,8 @@ impl Certificates {
         Certificates { dir }
     }
 
-    /// A self-signed certificate for 127.0.0.1. By openssl's default extensions it is also an
-    /// authority (CA:TRUE), so it is its own.
+    /// A self-signed certificate for 127.0.0.1. openssl's default extensions make it an authority
+    /// (CA:TRUE), so `ca.crt` is a copy of this certificate.
     pub fn of_itself(dir: &Path) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
@@ -71,7 +73,7 @@ impl Certificates {
         Certificates { dir: dir.to_owned() }
     }
 
-    /// Makes a directory with `client.cert` and `client.key`, signed by the same authority.
+    /// Makes a directory with `client.cert`, signed by the authority, and its key `client.key`.
     pub fn make_client(&self) -> PathBuf {
         let client = self.dir.join("client");
         fs::create_dir_all(&client).unwrap();

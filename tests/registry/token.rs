@@ -1,8 +1,7 @@
-//! A token server as the distribution specification defines it. docker-registry accepts its tokens:
-//! JSON web tokens, signed by openssl.
+//! A token server for docker-registry. The tokens are JSON web tokens, signed by openssl.
 //!
-//! It keeps a list of its requests, and its first tokens can be stale, so that a test sees how a
-//! client renews a token. It knows one user.
+//! The server keeps a list of its requests. Its first tokens can be stale, so that a test sees how
+//! a client renews a token. The server knows one user.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -57,7 +56,7 @@ impl TokenServer {
         server
     }
 
-    /// The settings of the registry.
+    /// The settings for a registry that accepts the tokens of this server.
     pub fn settings(&self) -> String {
         format!(
             "auth:\n  token:\n    realm: http://{}/token\n    service: tested\n    issuer: tests\n    \
@@ -161,7 +160,7 @@ fn token(dir: &Path, parameters: &str, is_stale: bool) -> String {
     format!("{signed}.{}", encode(&signature))
 }
 
-/// Encodes base64url without padding (RFC 4648, section 5).
+/// Encodes `bytes` as base64url without padding (RFC 4648, section 5).
 fn encode(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();

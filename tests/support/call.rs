@@ -1,7 +1,7 @@
-//! One call of the binary: run to its end (`Done`), or still running (`Background`).
+//! One call of a program: run to its end (`Done`), or still running (`Background`).
 //!
-//! A call collects both output streams in threads, so that a full pipe never blocks the program. A
-//! `Done` checks the status and the output.
+//! Threads collect stdout and stderr, so that a full pipe does not block the program. A `Done`
+//! checks the status and the output.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-/// A call that has ended. If a test does not check its status, dropping this checks for success.
+/// A call that has ended. If a test does not check its status, dropping the `Done` checks that the
+/// call has succeeded.
 pub struct Done {
     line: String,
     status: i32,
@@ -122,7 +123,7 @@ impl Done {
         std::mem::take(&mut self.stdout)
     }
 
-    /// The lines of stdout.
+    /// The lines of `text`.
     #[track_caller]
     pub fn lines(self) -> Vec<String> {
         self.text().lines().map(str::to_owned).collect()
@@ -176,7 +177,7 @@ pub struct Background {
     line: String,
     child: Child,
     chunks: Receiver<(usize, Vec<u8>)>,
-    /// The bytes of stdout and stderr up to now.
+    /// The bytes of stdout and stderr that were received from `chunks`.
     seen: [Vec<u8>; 2],
 }
 
@@ -191,8 +192,8 @@ impl Background {
         Background { line, child, chunks, seen: [Vec::new(), Vec::new()] }
     }
 
-    /// Writes to the call's stdin, without waiting until the call reads it. More than 4096 bytes
-    /// also close stdin.
+    /// Writes to the call's stdin, without waiting until the call reads it. An `input` of more than
+    /// 4096 bytes also closes stdin at its end.
     pub fn type_in(&mut self, input: impl Into<Vec<u8>>) {
         let mut stdin = self.child.stdin.take().unwrap();
         let input = input.into();
@@ -247,7 +248,7 @@ impl Background {
     pub fn wait(mut self) -> Done {
         let started = Instant::now();
         // The streams end when all processes of the call have closed them. If a process keeps a
-        // stream open, this fails after `PATIENCE`.
+        // stream open, `wait` fails after `PATIENCE`.
         loop {
             let left = PATIENCE.saturating_sub(started.elapsed());
             match self.chunks.recv_timeout(left) {

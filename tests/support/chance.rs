@@ -1,8 +1,8 @@
 //! Pseudo-random numbers, the same for the same seed. The seed is printed, and the environment
 //! variable SEED sets it.
 //!
-//! Tests of kills and races use them to choose moments and victims, so that a failure can be
-//! repeated. The numbers are not for secrets.
+//! Tests of kills and races choose moments and victims by these numbers, so that the same choices
+//! can be repeated after a failure. The numbers are not for secrets.
 
 use std::time::SystemTime;
 

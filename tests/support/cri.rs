@@ -102,9 +102,9 @@ fn varint(rest: &mut &[u8]) -> u64 {
     number
 }
 
-/// The namespace options of a pod. With `on_node` it uses the node's network, and its containers
-/// share a PID namespace. Otherwise it has its own network, and each container its own PID
-/// namespace.
+/// The namespace options of a pod. With `on_node` the pod uses the node's network, and its
+/// containers share a PID namespace. Otherwise the pod has its own network, and each container has
+/// its own PID namespace.
 pub fn namespaces(on_node: bool) -> Message {
     const CONTAINER: u64 = 1;
     const NODE: u64 = 2;

@@ -1,6 +1,6 @@
 //! The daemon of another engine, in its own mount namespace and in the network namespace of a
-//! test's machine. So its bridges and firewall rules stay off the host. The daemon's arguments name
-//! its state directory.
+//! test's machine. So the daemon's bridges and firewall rules stay off the host. The caller of
+//! `start` gives the daemon a state directory of its own, by arguments or a configuration file.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,8 +19,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon that writes to the file `log`, and waits until it answers `client`. If the
-    /// daemon ends before it answers, the error contains the last lines of `log`.
+    /// Starts a daemon with its output in the file `log`. Waits until the command `client`
+    /// succeeds. If the daemon ends before that, the error contains the last lines of `log`.
     pub fn start(
         line: &[&str],
         log: &Path,

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use super::{cache, cached};
 
-/// The tar of the image with `packages`. The first call on a machine makes it, which takes a minute
-/// or two.
+/// The tar of the image with `packages`. If the tar is missing, the call makes it, which takes a
+/// minute or two.
 pub fn archive(packages: &[&str]) -> PathBuf {
     let name = match packages {
         [] => "debian.tar".to_owned(),

@@ -1,6 +1,6 @@
 //! Docker from Debian's package docker.io, for tests that compare with it or make mydocker its
-//! runtime. The dockerd has its own state, socket and namespaces (`daemon.rs`), so the host's Docker
-//! is not touched.
+//! runtime. This dockerd has its own state and socket, and its own network and mount namespaces
+//! (`daemon.rs`). So the host's Docker is not touched.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

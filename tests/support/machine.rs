@@ -1,6 +1,6 @@
 //! A machine for tests of networks: a network namespace in which mydocker runs, with its own
-//! firewall, routes and `ip_forward`, and a second namespace for a neighbouring machine, which is
-//! the default gateway. A veth pair connects them.
+//! firewall, routes and `ip_forward`. A second namespace stands for a neighbouring machine, which
+//! is the default gateway. A veth pair connects the two namespaces.
 //!
 //! The addresses can be the same in every test, because no machine can reach the machine of another
 //! test.
@@ -74,7 +74,7 @@ impl Machine {
         format!("/run/netns/{}", self.namespace(side))
     }
 
-    /// A command line for that side.
+    /// The command `args` in the network namespace of `side`.
     pub fn command(&self, side: Side, args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path(side))).args(args);
@@ -96,13 +96,13 @@ impl Machine {
         self.command(side, args).output().unwrap().status.success()
     }
 
-    /// Starts a program, which runs until `stop`.
+    /// Starts a program in the background. `stop` kills the program.
     pub fn start(&self, side: Side, args: &[&str]) {
         let child = self.command(side, args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         self.programs.lock().unwrap().push(child.unwrap());
     }
 
-    /// Stops the programs that were started.
+    /// Kills the programs that `start` has started.
     pub fn stop(&self) {
         for mut program in self.programs.lock().unwrap().drain(..) {
             let _ = program.kill();
@@ -173,7 +173,7 @@ impl Machine {
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
 impl Host {
-    /// The firewall rules of mydocker on the machine.
+    /// The lines about mydocker in the list of the machine's firewall rules.
     pub fn rules(&self) -> Vec<String> {
         let list = |program: &[&str]| self.machine().run(Side::Here, program);
         if self.firewall != Some("nftables") {
@@ -201,12 +201,12 @@ impl Host {
     /// The links and rules of mydocker on the machine.
     pub fn traces(&self) -> Vec<String> {
         let links = self.machine().run(Side::Here, &["ip", "-br", "link"]);
-        // Compare only the names: other text about a link may contain our prefixes by chance.
+        // A line starts with the name of the link.
         let is_ours = |link: &&str| link.starts_with("mydocker") || link.starts_with("mdv");
         links.lines().filter(is_ours).map(str::to_owned).chain(self.rules()).collect()
     }
 
-    /// The firewall rules that contain `what`.
+    /// The lines of `rules` that contain `what`.
     pub fn rules_with(&self, what: &str) -> Vec<String> {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
     }
@@ -245,7 +245,7 @@ impl Host {
         super::eventually("the server answers", || self.machine().fetch(side, &address).is_some());
     }
 
-    /// Makes a directory with a page. Returns its path.
+    /// Makes a directory with a page for a web server. Returns the directory's path.
     pub fn site(&self, name: &str, text: &str) -> String {
         let dir = self.scratch().join(name);
         std::fs::create_dir_all(&dir).unwrap();
@@ -279,7 +279,7 @@ impl Host {
     }
 }
 
-/// A dropped packet gets no answer, so wait only this long.
+/// How long to wait for a connection. If a firewall drops the packets, no answer comes.
 const REACHABLE: Duration = Duration::from_secs(4);
 
 impl Drop for Machine {

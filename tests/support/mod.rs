@@ -8,7 +8,7 @@
 //!
 //! A test that can't run here calls `skip!`, which is an error in CI.
 
-#![allow(dead_code)] // Each test file uses its own part of this.
+#![allow(dead_code)] // A test file may use only a part of this module.
 
 mod busybox;
 mod call;
@@ -72,7 +72,7 @@ macro_rules! by_each_firewall {
 pub fn skipped(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "would be skipped, which CI doesn't allow: {reason}");
     let test = std::thread::current().name().unwrap_or("?").to_owned();
-    // eprintln would not work: cargo hides its output for a test that passes.
+    // eprintln would not work: the test harness hides its output if the test passes.
     let _ = std::io::Write::write_all(
         &mut std::io::stderr(),
         format!("\n*** SKIPPED {test}: {reason}\n").as_bytes(),
@@ -80,7 +80,7 @@ pub fn skipped(reason: &str) {
 }
 
 /// A mydocker with its own state root and run root, so tests run in parallel. Dropping it removes
-/// its containers and networks; the test fails if a mount or process of them is left.
+/// its containers and networks. Then the test fails if a mount or a process of this host is left.
 ///
 /// A call must succeed unless the test expects another status, as in `host.mydocker(["rm",
 /// "nobody"]).exits(1).stderr_has("no such container")`. `eventually` and the wait for a call fail
@@ -90,9 +90,9 @@ pub fn skipped(reason: &str) {
 /// `target/rootfs` for later tests.
 pub struct Host {
     dir: PathBuf,
-    /// The machine on which it runs, if it is not the real one.
+    /// The machine on which mydocker runs. `None` is the real machine.
     machine: Option<Arc<Machine>>,
-    /// The value of MYDOCKER_FIREWALL for its commands.
+    /// The value of MYDOCKER_FIREWALL for the commands of this host.
     pub firewall: Option<&'static str>,
 }
 
@@ -165,7 +165,7 @@ impl Host {
         podman
     }
 
-    /// buildah with the same storage.
+    /// buildah with the storage of `podman`.
     pub fn buildah(&self) -> Command {
         self.on_podmans_storage(Command::new("buildah"))
     }
@@ -236,7 +236,7 @@ impl Host {
         ["--root".into(), self.state_root().into(), "--run-root".into(), self.run_root().into()]
     }
 
-    /// A line of shell that executes `mydocker "$@"` for this host.
+    /// A line of shell that executes `mydocker "$@"` with the roots of this host, on its machine.
     pub fn shell_line(&self) -> String {
         let command = self.command([""; 0]);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -245,7 +245,7 @@ impl Host {
         format!("exec {} \"$@\"", words.join(" "))
     }
 
-    /// A PATH in which `mydocker` is that of this host.
+    /// A PATH in which the program `mydocker` is a script with `shell_line`.
     pub fn path_with_mydocker(&self) -> String {
         let bin = self.scratch().join("bin");
         script(&bin.join("mydocker"), &self.shell_line());
@@ -298,7 +298,7 @@ impl Host {
         parent.unwrap().trim().parse().unwrap()
     }
 
-    /// Kills a process of the host and waits for its end.
+    /// Kills the process `pid`, and waits until the process no longer exists.
     pub fn kill(&self, pid: i32) {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -310,8 +310,9 @@ impl Host {
         self.inspect(name, "{{.State.Running}}") == "true"
     }
 
-    /// Fails if there is a container, a hidden directory that a build left behind, or anything else
-    /// that `system check` finds.
+    /// Fails if there is a container, or if a name that starts with a dot is in `containers` or
+    /// `layers`. A build gives such names to its directories. Also fails if `system check` finds
+    /// something.
     pub fn nothing_of_builds_is_left(&self) {
         self.mydocker(["ps", "-aq"]).stdout("");
         for directory in ["containers", "layers"] {
@@ -335,8 +336,8 @@ impl Host {
         let _ = self.command(["network", "prune", "--force"]).output();
     }
 
-    /// The processes of this host's mydocker, as pairs of PID and command line. Commands have the
-    /// host's directory in their command line; monitors have open files in it.
+    /// The processes of this host's mydocker, as pairs of PID and command line. A command has the
+    /// host's directory in its command line. A monitor has open files in this directory.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let dir = self.dir.to_str().unwrap();
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -355,7 +356,7 @@ impl Host {
         processes.collect()
     }
 
-    /// The mounts and processes that are left in the host's directory.
+    /// The mounts in the host's directory, and the processes of this host's mydocker.
     fn leftovers(&self) -> Vec<String> {
         let dir = self.dir.to_str().unwrap();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -420,8 +421,8 @@ pub fn debian_image(packages: &[&str]) -> PathBuf {
     debian::archive(packages)
 }
 
-/// A name that no other test on this machine uses now. It has six characters more than `prefix`:
-/// the name of a network interface has at most 15.
+/// A name that no other test uses now: `prefix` and six more characters. The name is short, because
+/// the name of a network interface has at most 15 characters.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // A PID has at most 22 bits, and the count 8: six digits of base 36 are enough for both.
@@ -461,7 +462,7 @@ pub fn remove_cgroup(path: &str) {
     }
 }
 
-/// Waits for `condition`, for about 30 seconds. Returns whether it holds.
+/// Waits up to about 30 seconds for `condition`. Returns whether `condition` holds.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..3000 {
         if condition() {
@@ -472,7 +473,7 @@ fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// The directory in which images are kept between runs of the tests.
+/// The directory in which images and other files are kept between runs of the tests.
 fn cache() -> PathBuf {
     // Cargo's directory for integration tests is target/<triple>/tmp or target/tmp.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))

@@ -1,7 +1,7 @@
 //! A pseudo-terminal with a process on it, for tests of what a user sees and types.
 //!
-//! The test holds the master side (pty(7)): it types by writing to it, and waits for expected
-//! output. A test looks for text, and not for a place on the screen.
+//! The test holds the master side (pty(7)). To type, the test writes to the master side. Then the
+//! test waits for expected output. A test looks for text, and not for a place on the screen.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -95,13 +95,13 @@ impl Terminal {
         tcsetwinsize(&self.master, size).unwrap();
     }
 
-    /// Whether the terminal is raw: it passes each key on and does not echo it.
+    /// Whether the terminal is raw: without line editing, echo and keys that send signals.
     pub fn is_raw(&self) -> bool {
         let modes = tcgetattr(self.slave.as_fd()).unwrap().local_modes;
         !modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
-    /// All settings of the terminal, for comparisons.
+    /// The settings of the terminal as text, for comparisons.
     pub fn settings(&self) -> String {
         format!("{:?}", tcgetattr(self.slave.as_fd()).unwrap())
     }
@@ -110,7 +110,8 @@ impl Terminal {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end of the process. Returns its status and the output since the last `expect`.
+    /// Waits for the end of the process. Returns its status and the output that no `expect` has
+    /// dropped.
     #[track_caller]
     pub fn wait(&mut self) -> (i32, String) {
         let started = Instant::now();

@@ -1,5 +1,5 @@
 //! The property of Dockerfiles and `.dockerignore` files that the fuzzer checks: each text is read
-//! within bounds and without a panic, and each error can be shown with its excerpt.
+//! without a panic, and each error of a Dockerfile can be shown with its excerpt.
 //!
 //! The fuzz target and a unit test call `dockerfile`, which compares no output; `tests` has the
 //! expected values.

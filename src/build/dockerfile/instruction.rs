@@ -1,9 +1,9 @@
 //! The instructions of a Dockerfile: parses the flags and arguments of each keyword.
 //!
 //! By the reference (docs.docker.com/reference/dockerfile), a build replaces variables in ADD,
-//! COPY, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and
-//! SHELL. This parser replaces no variables. For a mistyped keyword or flag, the error suggests the
-//! nearest known word.
+//! COPY, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in the commands of RUN, CMD
+//! and ENTRYPOINT. This parser replaces no variables. For a mistyped keyword or flag, the error
+//! suggests the nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};
@@ -74,7 +74,7 @@ pub enum Instruction {
 pub enum Command {
     /// The program and its arguments.
     Exec(Vec<String>),
-    /// A line for the shell that SHELL names.
+    /// A line for the shell.
     Shell(String),
 }
 
@@ -355,7 +355,8 @@ pub fn is_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// Fails if a source of ADD is a git repository by Docker's rules, or has an unknown scheme.
+/// Fails if a source of ADD looks like a git repository. Fails also for an unknown scheme, unless
+/// the source has a variable.
 fn check_remote(source: &str) -> Result<()> {
     let (scheme, rest) = source.split_once("://").unwrap_or(("", source));
     let path = rest.split(['#', '?']).next().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The lines of a Dockerfile: parser directives, comments, continuations, heredocs and flags
 //! (docs.docker.com/reference/dockerfile, "Format", "Parser directives", "Here-documents").
 //!
-//! Directives (`# escape=`) come before everything else. A line that ends in the escape character
-//! continues on the next line; comments and empty lines in between are skipped. RUN, COPY and ADD
+//! Directives (`# escape=`) come before everything else. A line that ends in one escape character
+//! continues on the next line. Comments and empty lines in between are skipped. RUN, COPY and ADD
 //! may have heredocs (`<<EOF`, `<<-EOF`, `<<"EOF"`), whose content is the lines up to the heredoc's
 //! name. `instruction` parses the arguments after the flags.
 
@@ -30,7 +30,7 @@ pub struct Line {
     pub place: Place,
     /// The keyword in upper case.
     pub keyword: String,
-    /// The flags `--name=value` in order. A flag without a value is a switch.
+    /// The flags in order, each as its name and value. The value is `None` if the flag has no `=`.
     pub flags: Vec<(String, Option<String>)>,
     /// The text after the flags, without leading and trailing blanks.
     pub rest: String,
@@ -41,10 +41,10 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heredoc {
     pub name: String,
-    /// True if variables in the content are replaced, which a quoted name prevents.
+    /// True if the name is not quoted. COPY and ADD then replace variables in the content.
     pub expands: bool,
     pub content: String,
-    /// The content before `<<-` removes the tabs at the start of each line.
+    /// The content as the Dockerfile has it, with the tabs that `<<-` removes.
     pub raw: String,
 }
 
@@ -161,7 +161,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the line without the escape character at its end, and true if there was one.
+    /// Returns the line, and whether it continues on the next line. If it does, the escape
+    /// character at its end is removed.
     fn continuation(&self, line: &str) -> (String, bool) {
         let trimmed = line.trim_end_matches([' ', '\t']);
         match trimmed.strip_suffix(self.escape) {
@@ -207,8 +208,8 @@ impl Reader<'_> {
         (flags, rest)
     }
 
-    /// Reads the heredocs that `text` names from the lines that follow. Extends `place` to their
-    /// last line.
+    /// Reads the heredocs that `text` names from the next lines. Extends `place` to the last line
+    /// of the heredocs.
     fn heredocs(&mut self, text: &str, place: &mut Place) -> Result<Vec<Heredoc>, Mistake> {
         let mut heredocs = Vec::new();
         for word in split_raw(text, self.escape) {
@@ -249,7 +250,7 @@ impl Reader<'_> {
 /// The word that starts a heredoc: `<<NAME`, `<<-NAME`, or a quoted name.
 pub struct HeredocStart {
     name: String,
-    /// Whether variables in the content are replaced: the name has no quotes.
+    /// True if the name has no quotes and no escapes.
     expands: bool,
     /// Whether tabs at the start of the lines are removed: `<<-`.
     strips_tabs: bool,

@@ -99,7 +99,7 @@ impl Source {
         self.lines.get(number - 1).map_or("", String::as_str)
     }
 
-    /// Returns a mistake as an error of one line: `NAME:LINE: TEXT`.
+    /// Returns a mistake as the error `NAME:LINE: TEXT`.
     pub fn error(&self, mistake: Mistake) -> Error {
         let place = format!("{}:{}", self.name, mistake.place.first);
         let Err(error) = crate::error::Context::context(Err::<(), _>(mistake.error), || place)
@@ -143,7 +143,7 @@ impl Dockerfile {
         }
     }
 
-    /// Reports whether a RUN has a mount of type `cache`.
+    /// Reports whether a `--mount` of a RUN has the text `type=cache`.
     pub fn has_cache_mounts(&self) -> bool {
         self.stages.iter().flat_map(|stage| &stage.steps).any(|step| match &step.instruction {
             Instruction::Run(run) => run.mounts.iter().any(|mount| mount.contains("type=cache")),
@@ -151,7 +151,7 @@ impl Dockerfile {
         })
     }
 
-    /// Parses the instruction of an ONBUILD. Fails unless `text` is exactly one instruction.
+    /// Parses the instruction of an ONBUILD. Fails unless `text` is exactly one valid instruction.
     pub fn parse_trigger(text: &str) -> Result<Step> {
         let lines = Lines::read(text, false).map_err(|mistake| mistake.error)?;
         match lines.lines.as_slice() {

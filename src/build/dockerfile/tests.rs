@@ -1,8 +1,8 @@
-//! The rules of the Dockerfile reference as test inputs and their meaning.
+//! Tests of the parser by the rules of the Dockerfile reference.
 //!
 //! The comment of a test names the section of docs.docker.com/reference/dockerfile that the test
-//! covers. The parser replaces no variables: `words` tests them. `tests/build.rs` tests the effect
-//! of an instruction on an image.
+//! covers. The parser replaces no variables; `words` has the tests of variables. `tests/build.rs`
+//! tests the effect of an instruction on an image.
 
 use super::instruction::{Command, Copy, Instruction};
 use super::lexer::Lines;

@@ -13,8 +13,9 @@ use crate::cli::{flags_before, global, subcommands};
 /// whole words, and completes files itself if `_mydocker` offers nothing.
 ///
 /// `_mydocker_next` moves `i` to the next word that is neither a flag nor the value of a flag in
-/// `$1`. If that word is still being typed, `_mydocker_next` offers files or the words of `$2`, and
-/// fails.
+/// `$1`. If no word before the cursor's word is of this kind, `_mydocker_next` completes the
+/// cursor's word and fails. It completes the value of a flag in `$1` as a file, and other words
+/// from `$2`.
 const HEAD: &str = "\
 _mydocker_words() {
     local before=${cur%\"${cur##*[=:]}\"}

@@ -9,7 +9,7 @@ use crate::cli::{flags_before, global, subcommands};
 
 /// `__mydocker_next` prints the place of the first word after place `$argv[1]` that is neither a
 /// flag nor the value of one of the flags that follow in `$argv`. `__mydocker_command` prints the
-/// command as typed so far: one or two words, without the flags before them.
+/// command as typed so far: at most two words, without the flags before them.
 const FUNCTIONS: &str = "\
 function __mydocker_next
     set -l words (commandline -opc)

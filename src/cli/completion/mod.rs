@@ -39,8 +39,8 @@ pub static COMPLETION: Command = Command {
     },
 };
 
-/// Returns all spellings of the flags that take a value if `with_value` is set, otherwise of the
-/// switches.
+/// If `with_value` is set, returns all spellings of the flags that take a value, otherwise those of
+/// the switches.
 fn spellings(flags: &[&'static FlagSpec], with_value: bool) -> Vec<String> {
     let chosen = flags.iter().filter(|flag| flag.value.is_some() == with_value);
     chosen.flat_map(|flag| spellings_of(flag)).collect()

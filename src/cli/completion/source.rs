@@ -1,7 +1,7 @@
 //! Decides what completes the value of a flag and a command's operands. For most values only the
-//! flag's name matters; filters depend on the command too. The operands depend on the command:
-//! `start` gets only containers that do not run. If there is no list of the possible values, as for
-//! a number or a new name, the shell completes files, which is its default.
+//! flag's name matters; a few, such as filters, depend on the command too. The operands depend on
+//! the command: `start` gets only containers that do not run. If there is no list of a flag's
+//! possible values, as for a number or a new name, the shell completes files, which is its default.
 
 use crate::cli::flag::{Command, FlagSpec, Operand};
 use crate::cli::value::limit::LOG_DRIVERS;
@@ -11,9 +11,10 @@ use crate::engine::options::{Signal, capabilities};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Names(Names),
-    /// As `Names`, and files.
+    /// The words of `Names`, and files.
     NamesOrFiles(Names),
-    /// `then` if one of the words of `marks` has been typed after the command, `before` otherwise.
+    /// If a word of `marks` has been typed after the command, the words of `then`, otherwise those
+    /// of `before`.
     After {
         marks: Names,
         then: Names,
@@ -28,7 +29,7 @@ pub enum Source {
 pub struct Names {
     /// Fixed words.
     pub words: Vec<String>,
-    /// Arguments of mydocker, which prints further words, one a line.
+    /// Arguments of calls of mydocker. Each call prints further words, one a line.
     pub calls: Vec<&'static str>,
 }
 

@@ -3,8 +3,8 @@
 //! appends a space to every word, even to `container:`, after which the user types a name.
 //!
 //! The user can source the script, or save it as `_mydocker` in a directory of `fpath`. zsh expands
-//! an alias before it completes, unless the option `complete_aliases` is set. For that case the
-//! script registers the alias `docker` too.
+//! an alias before it completes, unless the option `complete_aliases` is set. The script registers
+//! the alias `docker` for shells that have set this option.
 
 use super::bash;
 

@@ -17,8 +17,8 @@ use crate::engine::Engine;
 use crate::error::{Result, fail};
 
 /// Returns the options of a service's build, or `None` if the service has no `build` section. Fails
-/// if a key or a value is not supported, if `dockerfile` and `dockerfile_inline` are both given, if
-/// `image` is an id, or if a secret is not declared or its variable not set.
+/// if the section has a mistake or asks for something that mydocker does not support. Fails too if
+/// the service's `image` is an id or has a digest, or if a secret cannot be used.
 pub fn options(project: &Project, service: &Service) -> Result<Option<build::Options>> {
     let Some(node) = service.node.given("build") else { return Ok(None) };
     for (key, why) in [

@@ -1,7 +1,7 @@
-//! The command `compose config`: prints the project in canonical form, or only the names of its
-//! services, images, volumes, networks or profiles, or the hashes of its services. The values of
-//! the services and networks are parsed as `run` and `network create` parse them, so their mistakes
-//! are found too. The command creates nothing and needs no root.
+//! The command `compose config`: prints the project in canonical form. With a flag such as
+//! `--services` or `--hash` the command prints only names or hashes. The values of the services and
+//! networks are parsed as `run` and `network create` parse them, so the command finds invalid
+//! values too. The command creates nothing and needs no root.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::output::{print, print_line};

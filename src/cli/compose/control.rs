@@ -1,5 +1,5 @@
 //! `compose start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause` and `wait`: the commands
-//! that change the state of a project's containers or wait for their exit. They act on the
+//! that change the state of a project's containers or wait for their exit. The commands act on the
 //! containers of all services, or of some. Only `rm` without a service includes the containers of
 //! `compose run`. Starts follow the order of the dependencies; stops follow the reverse order.
 
@@ -18,9 +18,9 @@ use crate::engine::options::Signal;
 use crate::engine::project::waves;
 use crate::error::{Context, Result, fail};
 
-/// Starts the containers that do not run yet. Containers that others depend on start first, and
-/// must meet the conditions of `depends_on`. Fails if there are no containers, if a condition
-/// cannot be met, or if a start or a hook fails.
+/// Starts the containers that neither run nor wait for a restart. A container starts after the
+/// containers on which it depends, and waits for the conditions of `depends_on`. Fails if there are
+/// no containers, if a required condition cannot be met, or if a start or a hook fails.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
     if members.is_empty() {
         fail!("there are no containers to start; make them with mydocker compose up -d");

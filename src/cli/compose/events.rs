@@ -82,7 +82,7 @@ fn events(call: &Invocation) -> Outcome {
     }
 }
 
-/// Returns an event as JSON with Docker Compose's keys. The attributes leave out Compose's own
+/// Returns an event as JSON with Docker Compose's keys. `attributes` does not contain Compose's own
 /// labels.
 fn json(event: &Event, service: &str) -> String {
     let own = event.attributes.iter().filter(|(key, _)| !key.starts_with(PREFIX));

@@ -22,10 +22,10 @@ pub enum Policy {
     Missing,
     Never,
     Build,
-    /// Pull if the image got its name, by a pull or otherwise, more than this number of nanoseconds
-    /// ago.
+    /// Pull if the image is missing, or if it got its name, by a pull or otherwise, more than this
+    /// number of nanoseconds ago.
     After(i64),
-    /// Like `After`, with the period that the key `pull_refresh_after` gives.
+    /// Like `After`, with the period that the key `pull_refresh_after` gives, by default one day.
     Refresh,
 }
 
@@ -64,7 +64,8 @@ pub fn parse_policy(text: &str) -> Result<Policy> {
 }
 
 /// Returns the `pull_policy` of a service, or `None` if the service has none. `refresh` becomes
-/// `After`, with one day if `pull_refresh_after` is not given.
+/// `After`, with one day if `pull_refresh_after` is not given. Fails on an unknown policy, a bad
+/// `pull_refresh_after`, or a `pull_refresh_after` without `pull_policy: refresh`.
 pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     let node = &service.node;
     let policy = node.given("pull_policy").map(|node| node.convert(parse_policy)).transpose()?;
@@ -79,7 +80,8 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     }
 }
 
-/// Returns the `pull_refresh_after` of the service in nanoseconds, or `None` if it is not given.
+/// Returns the `pull_refresh_after` of the service in nanoseconds, or `None` if the key is not
+/// given. Fails if the value is not a duration.
 fn refresh_period(service: &Service) -> Result<Option<i64>> {
     let Some(after) = service.node.given("pull_refresh_after") else { return Ok(None) };
     match parse_duration_ns(after.as_text()) {
@@ -89,9 +91,10 @@ fn refresh_period(service: &Service) -> Result<Option<i64>> {
 }
 
 /// Pulls or builds the images of `services`, each image once. Fails at the first image that can't
-/// be pulled or built. With `--no-build`, also fails if the image of a service with `build` is
-/// missing. Otherwise, with the policy `Never`, a missing image is no error yet: creating the
-/// container fails.
+/// be pulled or built, or whose service has a bad policy or platform. With `--no-build`, also fails
+/// if the image of a service with `build` is missing. In all other cases the policy `Never` accepts
+/// a missing image here, and the creation of the container fails later. With `Never`, a local image
+/// for another platform is an error.
 pub fn ensure_images(
     engine: &Engine,
     project: &Project,
@@ -111,7 +114,8 @@ pub fn ensure_images(
     Ok(())
 }
 
-/// Returns the `platform` of the service, or `None` if the service has none.
+/// Returns the `platform` of the service, or `None` if the service has none. Fails on a bad
+/// platform.
 pub fn platform(service: &Service) -> Result<Option<Platform>> {
     service.node.given("platform").map(|node| node.convert(Platform::parse)).transpose()
 }
@@ -124,7 +128,7 @@ fn bring_one(
     how: &ImageOptions,
 ) -> Result<()> {
     let policy = match how.policy {
-        // The flag has no period, so the service's period counts.
+        // `--pull refresh` has no period, so the service's period counts.
         Some(Policy::Refresh) => Policy::After(refresh_period(service)?.unwrap_or(DAY_NS)),
         Some(policy) => policy,
         None => policy_of(service)?.unwrap_or_default(),

@@ -1,8 +1,9 @@
 //! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that look into the containers of
 //! services. Each command finds the containers and does what the command of the same name does. If
-//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one. Without
-//! `--index`, `exec` and `port` take the first replica that runs. `cp` copies from the first
-//! replica, or into all replicas; a tar from stdin goes into the first.
+//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one replica.
+//! Without `--index`, `exec` and `port` take the first replica that runs or waits for a restart.
+//! `cp` copies from the first replica, or into all replicas; a tar from stdin goes into the first
+//! replica.
 
 use std::io::IsTerminal;
 

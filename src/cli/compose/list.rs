@@ -286,7 +286,8 @@ fn states(members: &[Member]) -> String {
     texts.join(", ")
 }
 
-/// Returns the names of the project's compose files, which the containers' labels hold.
+/// Returns the names of the project's compose files, from the first container with a label for
+/// them. Returns an empty text if there is no such label.
 fn files(members: &[Member]) -> &str {
     let labels = members.iter().map(|member| &member.view.labels);
     let mut files =

@@ -1,6 +1,7 @@
 //! The command `compose logs`: prints the logs of a project's containers. By default the
-//! container's name precedes each line, in colour on a terminal. Without `-f` the command prints
-//! one container's log after the other. `crate::compose::follow` merges and follows logs.
+//! container's name, without the project's name, precedes each line, in colour on a terminal.
+//! Without `-f` the command prints one container's log after the other. `crate::compose::follow`
+//! merges and follows logs.
 
 use std::io::LineWriter;
 use std::time::Duration;

@@ -78,7 +78,8 @@ fn down(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(DOWN_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    // Include the containers of `compose run`: a network that they use cannot be removed.
+    // If no service is named, include the containers of `compose run`, because a network that a
+    // container uses cannot be removed.
     let found = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if wanted.is_empty() {
         session.orphans(args.remove_orphans, args.timeout)?;

@@ -1,6 +1,6 @@
 //! The commands of `compose`. This module parses the flags between `compose` and the subcommand and
-//! reads the project. The other modules of this directory hold the subcommands. `crate::compose`
-//! interprets the compose file.
+//! reads the project. The other modules of this directory hold the subcommands, except `images`,
+//! which gets the images of services. `crate::compose` interprets the compose file.
 
 #[cfg(feature = "build")]
 pub mod build;
@@ -195,8 +195,9 @@ impl Opened {
         of_services(&self.engine, &self.project, wanted)
     }
 
-    /// Returns the container number `index` of a service, if that container runs; 0 means the first
-    /// that runs. Fails if no such container runs.
+    /// Returns the container number `index` of a service, if the container runs or waits for a
+    /// restart. If `index` is 0, returns the first such container. Fails if there is no such
+    /// container.
     fn member(&self, service: &str, index: u32) -> Result<Member> {
         one(&self.engine, &self.project, service, index)
     }

@@ -1,7 +1,8 @@
-//! The command `compose run`: runs one command in a new container of a service, as `run` does. The
-//! services that this service depends on start first. The container has its own name and does not
-//! count as a replica of the service. The service's ports are published only with
-//! `--service-ports`, and the service's name resolves to the container only with `--use-aliases`.
+//! The command `compose run`: runs one command in a new container of a service, as `run` does.
+//! Without `--no-deps`, the services that this service depends on start first. The container has
+//! its own name and does not count as a replica of the service. The service's ports are published
+//! only with `--service-ports`, and the service's name resolves to the container only with
+//! `--use-aliases`.
 
 use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::output::print_line;
@@ -198,8 +199,8 @@ fn run(call: &Invocation) -> Outcome {
         options.command.clear();
     }
     if words.len() > 1 {
-        // `options.command` starts with all words of `entrypoint` but the first, and these words
-        // stay.
+        // Without `--entrypoint`, `options.command` starts with all words of `entrypoint` but the
+        // first. These words stay.
         let entrypoint = service.node.elements_of("entrypoint");
         options.command.truncate(if replaced { 0 } else { entrypoint.len().saturating_sub(1) });
         options.command.extend_from_slice(&words[1..]);

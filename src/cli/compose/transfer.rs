@@ -75,7 +75,7 @@ fn pull(call: &Invocation) -> Outcome {
             continue;
         }
         let how = match args.policy.or(policy_of(service)?) {
-            // With this policy the image is built, or must be in the local store already.
+            // `Build` builds the image. With `Never`, the image must be in the local store already.
             Some(Policy::Never | Policy::Build) => continue,
             Some(Policy::Missing) => Pull::Missing,
             _ => Pull::Always,

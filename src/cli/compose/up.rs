@@ -247,8 +247,9 @@ fn in_foreground(
     };
     let others = services.iter().filter(|service| !is_attached(service));
     ends.unattached.extend(others.map(|service| service.name.clone()));
-    // As in Docker Compose, the end of a service that the user named counts even if its logs are
-    // not printed. If no service is named and no logs are printed, the ends of all services count.
+    // As in Docker Compose, `up` watches for the end of a service that the user named, even if the
+    // logs of this service are not printed. If the user named no service and no logs are printed,
+    // `up` watches all services.
     let is_silent = |service: &Service| ends.unattached.contains(&service.name);
     let all_count = args.up.wanted.is_empty() && services.iter().all(|service| is_silent(service));
     let is_unwatched = |service: &&&Service| {
@@ -272,7 +273,7 @@ fn in_foreground(
     }
     let style =
         Style { prefixed: !args.no_prefix, coloured: !args.no_colour && is_coloured(call)? };
-    // Print no output that a container wrote before this command started.
+    // Print no output that a container wrote before `started`.
     let options = LogsOptions {
         follow: true,
         timestamps: args.timestamps,

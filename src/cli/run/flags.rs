@@ -1,7 +1,7 @@
 //! The flags of `run` and `create`, in one table. The help lists the flags of each category in the
 //! table's order. Only `run` has the first `RUN_ONLY` flags. Each flag has its spelling, its help
 //! text and the code that parses its value into the final type and stores it. `resolve` in the
-//! module above checks combinations of flags. Docker's flags that have no effect in mydocker are
+//! parent module checks combinations of flags. Docker's flags that have no effect in mydocker are
 //! accepted, or refused with the reason.
 
 use super::{Pull, RunArgs};
@@ -729,7 +729,7 @@ pub static FLAGS: &[F] = &[
         a.wants_api_socket = on;
     })
     .under(Category::Docker),
-    // Flags of the tutorial engines that Docker does not have.
+    // Flags that Docker does not have, but the small engines that container tutorials build.
     F::value("mem", "MEGABYTES", "Same as --memory, in megabytes", |a, v| {
         a.options.resources.memory = limit_unless_zero(ByteSize::parse_megabytes(v)?);
         Ok(())

@@ -149,9 +149,9 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
     }
 }
 
-/// Pulls the image if `pull` requires a pull. Progress goes to stderr. Fails if the pull fails, or
-/// if the name to pull is an id, which no registry knows. If the local image is for another
-/// platform, also fails if the right image cannot be pulled, or if `pull` is `Never`.
+/// Pulls the image if `pull` requires a pull. Progress goes to stderr. Fails for example if the
+/// pull fails, or if the name to pull is an id, which no registry knows. If the local image is for
+/// another platform, also fails if the right image cannot be pulled, or if `pull` is `Never`.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
@@ -185,7 +185,7 @@ pub fn bring_image(
 pub enum Unfit {
     /// The value of one setting is invalid. The error names its place in the file.
     Setting(Error),
-    /// Settings contradict each other.
+    /// Settings contradict each other, or a memory limit is too small.
     Together(Error),
 }
 
@@ -238,7 +238,7 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
     if !args.detach && streams.attached == Attached::default() {
         streams.attached = Attached { stdin: streams.interactive, stdout: true, stderr: true };
     }
-    // As in Docker, the same flag twice is one mount.
+    // The same mount twice counts once, as the same `-v` twice does in Docker.
     let given = std::mem::take(&mut options.mounts);
     let by_tmpfs = |mount: &MountOption| mount.kind == MountKind::Tmpfs && mount.given.is_some();
     for mount in given {

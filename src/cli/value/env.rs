@@ -1,8 +1,9 @@
 //! Parses environment variables from `-e` and `--env-file`, and labels from `--label-file`.
 //!
-//! The file grammar is Docker's: one `NAME=value` a line, without quoting or expansion. Blank lines
-//! and lines that start with `#` are skipped. `NAME` alone takes the variable's value from the
-//! caller's environment. A label without `=` has an empty value.
+//! The file grammar is Docker's: one `NAME=value` a line, without quoting or expansion. White space
+//! at the start of a line is dropped. Blank lines and lines that start with `#` are skipped. `NAME`
+//! alone takes the variable's value from the caller's environment. A label without `=` has an empty
+//! value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +12,7 @@ use super::name::parse_label;
 use crate::error::{Context, Result, fail};
 use crate::raw;
 
-/// The largest file of variables or labels that is read, in bytes.
+/// The maximum size of a file of variables or labels, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Parses `NAME=value`. `NAME` alone takes the value from the caller's environment. If the caller

@@ -15,8 +15,8 @@ use crate::error::{Context, Error, Result, fail};
 use crate::template::Template;
 use crate::units::ByteSize;
 
-/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`. Fails on any other form, on an
-/// unknown limit, and if the soft limit is above the hard limit.
+/// Parses `nofile=1024:2048`, `nofile=1024`, `core=unlimited` or `core=-1`. Fails on any other
+/// form, on an unknown limit, and if the soft limit is above the hard limit.
 pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     let Some((name, limits)) = text.split_once('=') else {
         fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
@@ -68,7 +68,7 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     if !key.chars().all(plain) || key.contains("..") || key.ends_with('.') {
         fail!("bad setting '{key}': only letters, digits, '_', '-' and single dots make a key");
     }
-    // The host name is refused too, because it has its own flags.
+    // The host name and the domain name are refused too, because they have their own flags.
     let is_own = matches!(sysctl::owner(key), Some(Owner::Ipc | Owner::Network));
     if !is_own || key == sysctl::NEXT_SHM_ID {
         fail!(
@@ -147,7 +147,7 @@ pub fn parse_device(text: &str) -> Result<Device> {
 }
 
 /// Parses `PATH:RATE`. The rate is in bytes or in operations per second, and 0 means no limit.
-/// Fails on any other form, if the rate is too large, and if the path is not in /dev.
+/// Fails on any other form, if the rate is too large, and if the path does not start with `/dev/`.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");

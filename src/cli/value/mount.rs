@@ -132,7 +132,7 @@ pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
             ("noatime" | "nodiratime" | "relatime" | "strictatime", None) => {
                 kept.push(option.to_owned());
             }
-            // The kernel's defaults, and options that a tmpfs ignores.
+            // Ignore the kernel's defaults, and options that have no effect on a tmpfs.
             ("defaults" | "atime" | "diratime" | "async" | "sync" | "dirsync", None) => {}
             _ => fail!(
                 "bad tmpfs '{text}': unknown option '{option}'; known: size= mode= uid= gid= \
@@ -162,8 +162,8 @@ fn tmpfs_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// Parses the value of `--mount`. Fails on an unknown type, on a key or value that the type does
-/// not have, if a required key is missing, and if a quote is not closed.
+/// Parses the value of `--mount`. Fails on an unknown type, on a key that the type does not have,
+/// on a bad or missing value, if a required key is missing, and if a quote is not closed.
 pub fn parse_mount(text: &str) -> Result<MountOption> {
     let bad = || format!("bad mount '{text}'");
     let fields = split_csv(text).context(bad)?;
@@ -247,7 +247,7 @@ fn set_mount_key(
     };
     match (key, kind) {
         ("type", _) => {}
-        // `parse_mount` reports an empty target as a missing one.
+        // Ignore an empty target. If no other key sets the target, `parse_mount` fails.
         ("target" | "dst" | "destination", _) if value.is_empty() => {}
         ("target" | "dst" | "destination", _) => {
             mount.target = parse_target(value).map_err(Error::of_daemon)?;

@@ -9,8 +9,8 @@ use crate::address::{HostAddress, Ip};
 use crate::error::{Result, fail};
 use crate::raw;
 
-/// The longest container or volume name, in bytes. The name becomes one component of a path, with a
-/// prefix or a suffix.
+/// The longest container or volume name, in bytes. The name becomes one component of a path, in
+/// some paths with a prefix or a suffix.
 const MAX_NAME: usize = 128;
 /// The length of a field of utsname (uname(2)) without its NUL, in bytes.
 const MAX_HOSTNAME: usize = 64;
@@ -79,8 +79,8 @@ pub fn check_domain(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses `key=value`, or `key` alone for an empty value. Fails if the key is empty or the text is
-/// not UTF-8.
+/// Parses `key=value`, or `key` alone for an empty value. Fails if the key is empty or only white
+/// space, and if the text is not UTF-8.
 pub fn parse_label(text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     if key.trim().is_empty() {
@@ -90,7 +90,7 @@ pub fn parse_label(text: &str) -> Result<(String, String)> {
 }
 
 /// Parses `--add-host`: `NAME:ADDRESS` or `NAME=ADDRESS`. An IPv6 address may be in brackets, and
-/// `host-gateway` means the host's address. Fails on a bad name or address.
+/// `host-gateway` means the host's address. Fails on any other text.
 pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
         fail!("bad host '{text}': write NAME:ADDRESS");
@@ -112,8 +112,8 @@ pub fn parse_option(text: &str) -> Result<(String, String)> {
 }
 
 /// Splits a `--filter` into its key, in small letters, and its value. As in Docker, white space
-/// around both is dropped, and an empty filter is no filter. Fails on a text without `=`; the error
-/// shows `example`.
+/// around the key and the value is dropped, and an empty filter is no filter. Fails on any other
+/// text without `=`; the error shows `example`.
 pub fn split_filter(text: &str, example: &str) -> Result<Option<(String, String)>> {
     if text.is_empty() {
         return Ok(None);

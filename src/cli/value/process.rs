@@ -49,8 +49,8 @@ pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
 /// Parses `none`, `host`, `container:NAME` or a network's name.
 pub fn parse_network(text: &str) -> Result<NetworkMode> {
     let mode: NetworkMode = text.parse().map_err(|error: Error| {
-        // Docker's client refuses an empty name, and its daemon refuses another bad mode. The exit
-        // statuses differ.
+        // Docker's client refuses an empty name, and Docker's daemon refuses any other bad mode.
+        // The exit statuses differ.
         if text.is_empty() { error } else { error.of_daemon() }
     })?;
     let name = match &mode {

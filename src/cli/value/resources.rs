@@ -116,8 +116,8 @@ pub fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
 }
 
-/// Returns the size as a limit of the kernel, in bytes, or `None` for 0. A `ByteSize` always fits
-/// into an i64.
+/// Returns the size as a limit of the kernel, in bytes, or `None` for 0. A parsed `ByteSize` fits
+/// into an i64, because `ByteSize::parse` refuses larger sizes.
 pub fn limit_unless_zero(size: ByteSize) -> Option<i64> {
     unless_zero(size.0 as i64)
 }

@@ -28,8 +28,8 @@ pub fn parse_capability(text: &str) -> Result<String> {
 /// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
 /// Fails on any other option and on a bad value.
 pub fn set_security_option(options: &mut SecurityOptions<PathBuf>, text: &str) -> Result<()> {
-    // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the
-    // first.
+    // Docker's older syntax has ':' instead of '='. A file name can contain these characters too,
+    // so split at the first one.
     let (key, value) = match text.find(['=', ':']) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
@@ -42,7 +42,7 @@ pub fn set_security_option(options: &mut SecurityOptions<PathBuf>, text: &str) -
         ("seccomp", Some(file)) if !file.is_empty() => {
             options.seccomp = SeccompOption::Profile(raw::path(&parse_host_path(file)?).into());
         }
-        // As in Docker, an empty profile means the default, and an empty label changes nothing.
+        // As in Docker, an empty profile means the default profile.
         ("apparmor", Some(profile)) => {
             options.apparmor = Some(profile.to_owned()).filter(|profile| !profile.is_empty());
         }

@@ -4,9 +4,9 @@
 //! A line of at most `MAX_LINE` bytes is one datagram. The format for syslog is
 //! `<PRIORITY>TAG[PID]: LINE`, which is that of syslog(3) without the time, or the format of RFC
 //! 5424. The format for the journal is its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). If
-//! the daemon was restarted, the next line connects again. A daemon that does not read delays the
-//! program by at most `PATIENCE` for each line, and not at all with `mode=non-blocking`. A line
-//! that the daemon has not accepted by then is only in the log file.
+//! the daemon was restarted, the forwarder connects again for the next line. A daemon that does not
+//! read delays the program by at most `PATIENCE` for each datagram, and not at all with
+//! `mode=non-blocking`. A datagram that the daemon has not accepted by then is not sent again.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -25,7 +25,7 @@ const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 const SYSLOG_PORT: u16 = 514;
 /// The longest line that is sent in one piece, in bytes, as in Docker.
 const MAX_LINE: usize = 16 << 10;
-/// The longest time for which one line waits for the daemon.
+/// The longest time for which one datagram waits for the daemon.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The facilities of syslog(3), in the order of their numbers.
 const FACILITIES: &str = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp - - - - \
@@ -57,7 +57,7 @@ pub enum Frame {
         tag: String,
         syslog: Syslog,
     },
-    /// The encoded fields that every entry contains.
+    /// The encoded fields that are the same in all entries of a container.
     Journal(Vec<u8>),
 }
 
@@ -155,8 +155,8 @@ enum Socket {
 }
 
 impl Forwarder {
-    /// Connects to the daemon. Fails if no daemon listens on a Unix socket; for UDP this cannot be
-    /// found out.
+    /// Connects to the daemon. With a Unix socket, fails if no daemon listens. With UDP, cannot
+    /// find out whether a daemon listens.
     pub fn connect(destination: Destination) -> Result<Forwarder> {
         let socket = Socket::open(&destination);
         let socket = socket.context(|| match &destination.address {
@@ -206,7 +206,7 @@ impl Forwarder {
     fn send(&mut self, stream: Stream) {
         let line = std::mem::take(&mut self.open[place(stream)]);
         let datagram = self.destination.frame.datagram(stream, &line);
-        // A line that cannot be sent is still in the log file, so the container goes on.
+        // Drop a line that cannot be sent, so that the container goes on.
         if let Err(error) = self.socket.send(&datagram)
             && error.kind() != io::ErrorKind::WouldBlock
             && let Ok(socket) = Socket::open(&self.destination)

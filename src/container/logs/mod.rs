@@ -1,11 +1,12 @@
-//! The log of a container's output: the files `log`, `log.1`, … in its directory, the newest in
-//! `log`.
+//! The log of a container's output: the files `log`, `log.1`, … in the container's directory. `log`
+//! is the newest file.
 //!
 //! A file is a sequence of chunks, one for each read from the program. A chunk is a header of 12
 //! bytes and the data. The header holds the stream and length in four bytes and the time in
-//! nanoseconds since 1970 in eight, little-endian. So stdout and stderr stay separate, no byte is
-//! quoted or cut, and a chunk is one writev(2). A power cut can truncate the last chunk or fill it
-//! with zeroes. A reader stops before such a chunk, and the next writer removes it.
+//! nanoseconds since 1970 in eight, little-endian. So stdout and stderr stay separate, the data
+//! needs no quoting, and a chunk is written by one writev(2). A power cut can truncate the last
+//! chunk or fill its header with zeroes. A reader stops before such a chunk, and the next writer
+//! removes the chunk.
 
 mod forward;
 mod options;
@@ -98,7 +99,8 @@ impl Chunks {
     }
 
     /// The next complete chunk; `None` at the present end of the file or after `left` bytes. Fails
-    /// with `InvalidData` if the chunk's header is damaged. Each later call fails too.
+    /// with `InvalidData` if the chunk's header is damaged. Until `rewind`, each later call fails
+    /// too.
     fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
         if !self.fill(HEADER)? {
             return Ok(None);

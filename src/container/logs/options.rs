@@ -1,6 +1,6 @@
 //! The options of a container's log: `--log-driver` and `--log-opt`. The options of `run` and the
-//! record share this struct. The monitor opens the log with these options, and `inspect` shows
-//! them. `cli::value::limit` parses the values.
+//! record share the struct `LogOptions`. The monitor opens the log with these options, and
+//! `inspect` shows the driver and the values as given. `cli` parses the values.
 
 use crate::store::stored_flat;
 
@@ -16,9 +16,9 @@ stored_flat! {
         pub driver: Option<String> as "log_driver",
         /// The size at which a log file is rotated, in bytes.
         pub max_size: u64 as "log_max_size",
-        /// The number of files, including the one in use.
+        /// The largest number of files, including the one in use.
         pub max_file: u32 as "log_max_file",
-        /// The values of `--log-opt` as given, as name and value, for `inspect`.
+        /// The values of `--log-opt` as given: pairs of a name and a value.
         pub given: Vec<(String, String)> as "log_options" => optional,
     }
 }

@@ -21,7 +21,7 @@ pub struct Selection {
     pub timestamps: bool,
     /// The text to print before each line, after its time.
     pub details: Option<String>,
-    /// The number of lines to print, counted from the end; `None` means all lines.
+    /// The number of present lines to print, counted from the end; `None` means all lines.
     pub tail: Option<u64>,
     /// The earliest time of a line to print. `until` is the latest.
     pub since: Option<Instant>,
@@ -70,7 +70,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Calls `each` with every further chunk up to the present end.
+    /// Calls `each` with the next chunks, up to the present end of the log.
     fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         if self.files.is_empty() && self.follow {
             *self = Reader::open(&self.path, true)?;
@@ -139,8 +139,7 @@ impl Reader {
         Ok(newer.map(|file| Newer { file, adjoins: false }))
     }
 
-    /// Fails if a chunk of the log was damaged. The rest of its file was not read, but all other
-    /// files were.
+    /// Fails if a damaged chunk was found. The rest of that chunk's file was not read.
     pub fn check(&self) -> Result<()> {
         if self.damaged {
             fail!("{} is damaged: some of what it held is lost", self.path.display());
@@ -148,8 +147,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Writes the selected lines up to the present end of the log to `out` and `err`. The next call
-    /// continues there. Fails if a log file cannot be read or the output cannot be written.
+    /// Writes the selected lines up to the present end of the log to `out` and `err`. With `follow`
+    /// the next call continues at that end. Fails if a log file cannot be read or the output cannot
+    /// be written.
     pub fn print(
         &mut self,
         printer: &mut Printer,
@@ -164,13 +164,14 @@ impl Reader {
 /// The next file of a log.
 struct Newer {
     file: Chunks,
-    /// Whether `file` directly follows the file before it. Otherwise files between them are lost.
+    /// Whether `file` directly follows the file that was read last. Otherwise the files between the
+    /// two are lost.
     adjoins: bool,
 }
 
 /// Opens the log's files, newest first, while the writer may rename them. The writer renames each
-/// file to a higher number. In this order a file may be opened twice, but none is missed. At most
-/// one number is missing during a rotation.
+/// file to a higher number. In this order a file may be opened twice, but a rename does not hide a
+/// file. One missing number is skipped, because such a gap exists for a moment during a rotation.
 fn files(path: &Path) -> Result<Vec<Chunks>> {
     let mut files = Vec::new();
     let mut missing = 0;

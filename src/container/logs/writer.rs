@@ -27,8 +27,8 @@ pub struct Writer {
     rotations: u64,
 }
 
-/// The position of a chunk: the number of rotations before its file was made, and the offset in
-/// bytes.
+/// The position of a chunk: the number of rotations when the chunk was written, and the offset of
+/// the chunk in its file, in bytes.
 #[derive(Clone, Copy)]
 pub struct Mark {
     rotation: u64,
@@ -36,7 +36,7 @@ pub struct Mark {
 }
 
 /// The position of a client that has not read all output. The cursor keeps its file open, even
-/// after a rotation has removed it.
+/// after a rotation has removed the file.
 pub struct Cursor {
     at: Mark,
     file: File,
@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. Fails for example on
-    /// a full disk; then the chunk is lost and the log is still valid.
+    /// a full disk; then the chunk is lost.
     pub fn append(&mut self, stream: Stream, data: &[u8]) -> Result<Mark> {
         let length = (HEADER + data.len()) as u64;
         if self.must_rotate(data.len()) {

@@ -1,9 +1,9 @@
 //! `system check` for containers: records, names, run directories, leased user IDs and interrupted
 //! removals.
 //!
-//! If a container's monitor lives, only the container's name, update mark and lease are checked.
-//! Each finding has its repair, which `--repair` runs, or advice if only the user can repair it.
-//! Images, volumes and networks are in `stores`.
+//! If a container's monitor lives, the container's cgroups and run directory are not checked. Each
+//! finding has its repair, which `--repair` runs, or advice if only the user can repair it. Images,
+//! volumes and networks are in `stores`.
 
 use std::path::Path;
 
@@ -159,7 +159,7 @@ impl Engine {
 }
 
 /// Returns the condition of a container that has no run directory and is not orphaned, otherwise
-/// `None`. Changes nothing on disk.
+/// `None`. So `condition` has nothing to clean up.
 fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Condition>> {
     let files = Files::new(&engine.roots, &record.id);
     if files.run.exists() || state::is_orphaned(&engine.roots, record)? {

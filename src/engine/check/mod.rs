@@ -1,8 +1,9 @@
-//! `system check`: finds the leftovers of kills and power cuts, and with `--repair` repairs them.
+//! `system check`: finds leftovers of kills and power cuts, and other faults in the stored state.
+//! `--repair` repairs them, except those that only the user can repair.
 //!
 //! A finding is one line: the problem and its place. A repair changes no file that a running
-//! command works on: such a command locks what it makes or removes, and its temporary files have
-//! its PID in their names.
+//! command works on: such a command locks what it makes or removes. The command's temporary files
+//! have its PID in their names, and the command keeps these files open (`store::stale`).
 
 mod containers;
 mod stores;
@@ -19,7 +20,8 @@ use crate::store;
 pub struct Finding {
     /// The problem, in one line.
     pub what: String,
-    /// The result of the repair; `None` without `--repair`.
+    /// The result of the repair: an error with advice if only the user can repair the problem.
+    /// `None` without `--repair`.
     pub mended: Option<Result<()>>,
 }
 

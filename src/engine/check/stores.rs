@@ -19,8 +19,8 @@ use crate::sys::netlink::Socket;
 use crate::volume::{self, mounted};
 
 impl Engine {
-    /// Checks names, images and leftovers. Names come first, because nothing depends on them. Each
-    /// leftover is checked again before its removal, because another command may now use it.
+    /// Checks names, images and leftovers. Each leftover is checked again before its removal,
+    /// because another command may now use it.
     pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         for flaw in images.flaws()? {
@@ -53,8 +53,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Finds what killed builds left, and files that the build cache cannot read. Runs before the
-    /// check of the images, because the repair moves the layers of a killed build into place.
+    /// Finds what killed builds left, and files that are no entries of the build cache. Runs before
+    /// the check of the images, because the repair moves the layers of a killed build into place.
     #[cfg(feature = "build")]
     pub(super) fn check_builds(&self, findings: &mut Findings) -> Result<()> {
         for path in self.dead_builds()? {

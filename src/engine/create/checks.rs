@@ -1,7 +1,7 @@
-//! Checks of `create` that need several options or the host. Examples are memory against swap,
-//! `--rm` against `--restart`, and whether devices exist.
+//! Checks of the options of `create`. Examples are memory against swap, `--rm` against `--restart`,
+//! and whether devices exist.
 //!
-//! The command line has checked the value of each single flag. These checks are below the command
+//! The command line has checked the syntax of each flag's value. These checks are below the command
 //! line, because each caller of the engine needs them. The checks change nothing.
 
 use std::fs;
@@ -138,7 +138,8 @@ pub(super) fn check_limits(resources: &Resources) -> Result<()> {
 }
 
 /// Fails if a sysctl of the network would change a network that the container shares with the host
-/// or with another container. Also fails if another sysctl would change a shared IPC namespace.
+/// or with another container. Also fails for any other sysctl if the container shares the IPC
+/// namespace of the host or of another container.
 pub(super) fn check_sysctls(
     options: &CreateOptions,
     network: &NetworkMode<ContainerId>,

@@ -3,10 +3,12 @@
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
 //! volumes, config.json. The lock is held until the end, so that no other command takes the
 //! container for an abandoned one. The container exists as soon as config.json exists. If the
-//! process dies before that, the next command that needs the name takes it over, and `system check
-//! --repair` removes the rest except new volumes. `checks` refuses options that contradict each
-//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
-//! computes the record, `undo` removes an incomplete container.
+//! process dies before config.json exists, the next command that needs the name takes the name
+//! over, and `system check --repair` removes the rest except new volumes.
+//!
+//! `checks` refuses options that contradict each other. `mounts` finds the missing volumes,
+//! `content` writes secrets and configs, and `record` computes the record. `undo` removes an
+//! incomplete container.
 
 mod checks;
 mod content;
@@ -164,9 +166,9 @@ impl Engine {
         Ok(Created { record, lock })
     }
 
-    /// Returns the options with ids in place of the names of containers, except those of
-    /// `--depends-on`. The names are looked up before the new container exists, because its own
-    /// name or the start of its id could match.
+    /// Returns the options with ids in place of the names of containers, except the names of
+    /// `--depends-on`. The names are looked up before the new container exists, because the name or
+    /// the start of the id of the new container could match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
         if options.links.is_empty()

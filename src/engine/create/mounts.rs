@@ -2,8 +2,8 @@
 //! each path that the image declares.
 //!
 //! This file makes no volumes and no bind sources. The caller gets the list of missing volumes and
-//! makes them last. Each start makes the bind sources that `-v` requires (`Record::make_sources`).
-//! Nothing is mounted here: `runtime::mounts` does that at each start.
+//! makes them last. Each start makes the missing bind sources of `-v` (`Record::make_sources`).
+//! Nothing is mounted here: `runtime::mounts` mounts at each start.
 
 use std::path::Path;
 
@@ -22,8 +22,8 @@ use crate::volume::{self, Volume};
 
 impl Engine {
     /// Returns the user's mounts and the image's volumes, outermost first. Adds the volumes that
-    /// must be made to `missing`, and locks of mounted images to `holds`. Fails if a source that
-    /// must exist does not, or if a volume cannot be made as requested.
+    /// must be made to `missing`, and locks of mounted images to `holds`. Fails for example if a
+    /// required source is missing, or if a volume exists with other options.
     pub(super) fn mounts(
         &self,
         options: &CreateOptions,

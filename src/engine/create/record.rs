@@ -24,7 +24,7 @@ use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::runtime::spec::NamedUser;
 use crate::time::Instant;
 
-/// The size of /dev/shm in bytes, as in Docker.
+/// The default size of /dev/shm in bytes, as in Docker.
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
@@ -206,8 +206,8 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
 }
 
 /// Returns the user's variables, then those of the image that the user did not set, as Docker's
-/// `Config.Env` has them. Of several values of a name the last one counts. A name without `=`
-/// removes the variable at the start of a process.
+/// `Config.Env` has them. If the user or the image sets a name several times, the last value
+/// counts. A name without `=` removes the variable at the start of a process.
 fn environment(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
     let mut env: Vec<String> = Vec::with_capacity(options.env.len() + image.len());

@@ -1,8 +1,8 @@
 //! Removes an incomplete container when `create` fails.
 //!
 //! Dropping an `Undo` removes the container's directories, the name, the lease of user IDs and the
-//! new volumes, except a volume that another container has by now. If the process is killed,
-//! nothing is dropped. The head of `create` says what then happens.
+//! new volumes, except a volume that another container uses by now. If the process is killed,
+//! nothing is dropped. The head of `create` describes this case.
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;

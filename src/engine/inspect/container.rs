@@ -165,7 +165,7 @@ fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     let device_rules = record.devices.rules.iter().map(ToString::to_string);
     let resources = &record.resources;
     // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, the mounts
-    // of `--volumes-from` are only in the container's own `Mounts`.
+    // of `--volumes-from` are only in the `Mounts` at the top of the document.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous && !mount.borrowed);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()

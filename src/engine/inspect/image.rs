@@ -76,7 +76,7 @@ impl Engine {
 }
 
 /// Returns the time at which an image got the last of its names. `ns` is in nanoseconds since 1970;
-/// 0 means never.
+/// 0 means that the image has no name.
 fn tag_time(ns: i64) -> Value {
     match ns {
         0 => Value::printed("0001-01-01 00:00:00 +0000 UTC".to_owned(), text(NEVER)),

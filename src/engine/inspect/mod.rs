@@ -27,7 +27,7 @@ impl Engine {
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>, with_size: bool) -> Result<Value> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::find(&self.roots, name) {
-                // No container has this name, but another object may.
+                // Without a container of this name, look for an object of another kind.
                 Ok(names::Match::None) | Err(_) if kind.is_none() => {}
                 found => {
                     let record = self.record_of(&found?.one(name)?, name)?;
@@ -39,7 +39,7 @@ impl Engine {
             let found = match name.parse() {
                 Ok(image) => ImageStore::open(&self.roots).resolve(&image)?,
                 Err(error) if kind.is_some() => return Err(error),
-                // The name of a volume or network need not be one that an image can have.
+                // A volume or network may have a name that no image can have.
                 Err(_) => None,
             };
             if let Some(image) = found {

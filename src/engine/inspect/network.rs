@@ -148,7 +148,7 @@ fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
         ("Containers", Value::map(parts.containers)),
         ("Options", parts.options),
         ("Labels", parts.labels),
-        // Docker lacks this field: the name of the bridge or of the parent.
+        // The name of the bridge or of the parent interface. Docker lacks this field.
         ("Bridge", omit_empty(text(parts.bridge))),
     ])
 }

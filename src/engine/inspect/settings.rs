@@ -177,7 +177,7 @@ fn chosen(wanted: &EndpointSettings) -> Value {
 /// The facts about a container on a network, besides the settings that the user chose.
 struct Facts<'a> {
     record: &'a Record,
-    /// The interface, if the container runs.
+    /// The recorded endpoint, if there is one.
     endpoint: Option<&'a Endpoint>,
     network_id: String,
     aliases: Vec<String>,

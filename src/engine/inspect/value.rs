@@ -64,7 +64,7 @@ pub fn text(value: impl ToString) -> Value {
 
 /// Makes a number from a count or a number of bytes.
 pub fn number(value: u64) -> Value {
-    // Docker's sizes and counts are signed too, so a larger number becomes `i64::MAX`.
+    // `Value::Int` holds an `i64`, so a larger number becomes `i64::MAX`.
     Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 

@@ -1,7 +1,7 @@
-//! Authentication at a registry. A 401 names a challenge (RFC 9110, WWW-Authenticate), and the
-//! answer is Basic or a bearer token. The token comes from the server that the challenge names
-//! (Docker's "Token Authentication Specification"), by GET or by OAuth2's POST. `credentials`
-//! stores passwords and refresh tokens; access tokens are kept only in memory.
+//! Authentication at a registry. A 401 has a challenge (RFC 9110, WWW-Authenticate), and the client
+//! answers with a password (Basic) or a bearer token. The token comes from the server that the
+//! challenge names (Docker's "Token Authentication Specification"), by GET or by OAuth2's POST.
+//! `credentials` stores passwords and refresh tokens; access tokens are kept only in memory.
 
 use super::basic::basic;
 use super::connect::Connector;
@@ -92,8 +92,8 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
 }
 
 /// Gets a token for `scopes` from the server `realm`. If `lasting` and the credentials are a
-/// password, also requests a refresh token. Fails if the server refuses the credentials, or answers
-/// without a token.
+/// password, also requests a refresh token. Fails if the server can't be reached, refuses, or
+/// answers without a token.
 pub fn fetch_token(
     connector: &Connector,
     realm: &Url,
@@ -123,7 +123,7 @@ pub fn fetch_token(
     }
     let (head, body) =
         connector.document("GET", &url, &headers, Payload::Empty, MAX_TOKEN_ANSWER)?;
-    // Some servers support only OAuth2.
+    // Some servers support only OAuth2's POST.
     if let (404 | 405, Some(Credentials::Password { user, password })) = (head.status, credentials)
     {
         let mut fields =

@@ -1,6 +1,6 @@
 //! Base64 (RFC 4648, section 4): the form of passwords in the Authorization header and in Docker's
 //! config.json. Encoding pads; decoding also accepts missing padding, which some tools leave out.
-//! This file avoids a dependency, because both directions take only a few lines.
+//! Both directions take only a few lines, so this file replaces a dependency.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -19,7 +19,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// Decodes `text`, with or without padding. `None` if it is not base64.
+/// Decodes `text`, with or without padding. Returns `None` if `text` is not base64.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);

@@ -28,7 +28,7 @@ mod tests {
     fn the_user_of_a_url_is_sent_as_decoded() {
         assert_eq!(basic_of("me:p%40ss"), basic("me", "p@ss"));
         assert_eq!(basic_of("me"), basic("me", ""));
-        // Digits after % have no sign.
+        // `+f` is not a hexadecimal number, so `%+f` is not decoded.
         assert_eq!(basic_of("a%+f:"), basic("a%+f", ""));
     }
 }

@@ -1,7 +1,7 @@
 //! Opens connections to registries, directly or through a proxy, plain or with TLS, and keeps them
-//! for the next request. A connect has a timeout, and a read fails below a least rate, so a stalled
-//! server can't block a pull. After a stall the caller may repeat the request, unless another
-//! source can be asked. `http` implements HTTP, and `tls` checks certificates.
+//! for the next request. A connect has a timeout, and a read fails below a minimum rate, so a
+//! stalled server can't block a pull. After a stall the caller may repeat the request, unless
+//! another source can be asked. `http` implements HTTP, and `tls` checks certificates.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -17,12 +17,12 @@ use super::url::{Host, Origin, Url};
 use crate::error::{Context, Error};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The most addresses of a host that are tried.
+/// The maximum number of addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The least average rate, in bytes per second, over each `stall` of waiting. Several layers that
-/// share a slow mobile line still reach this rate.
+/// The minimum average rate, in bytes per second. The rate is measured each time the reads have
+/// waited for `Connector::stall`. Several layers that share a slow mobile line still reach it.
 const LEAST_RATE: u64 = 500;
-/// The most idle connections that are kept: more than the number of parallel downloads.
+/// The maximum number of idle connections: more than the number of parallel downloads.
 const MAX_IDLE: usize = 8;
 
 /// A stream that fails if the other side sends too little for too long. Only the time of waiting
@@ -63,7 +63,7 @@ impl Read for Paced {
 }
 
 impl Write for Paced {
-    /// Starts a new turn for each request, because many short answers are not one slow answer.
+    /// Starts a new turn, so that the waits for the answers to several requests do not add up.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin_turn();
         self.stream.write(bytes)
@@ -92,7 +92,8 @@ impl Connector {
     }
 
     /// Sends one request, on a kept connection if there is one. Returns the head and the body of
-    /// the answer, whatever its status is. Fails if the connection fails.
+    /// the answer, whatever its status is. Fails if the connection fails, if the payload can't be
+    /// read, or if the answer is malformed.
     pub fn send(
         &self,
         method: &'static str,
@@ -108,8 +109,9 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // If the server has closed the kept connection, the request is sent again on a new
-            // one. A stream can't be sent again, so it gets a new connection from the start.
+            // If the request fails here, for example because the server has closed the kept
+            // connection, the request is sent again on a new connection. A stream can't be sent
+            // again, so a stream always gets a new connection.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {
@@ -117,13 +119,14 @@ impl Connector {
             }
         }
         let connection = self.connect(&url.origin)?;
-        // Without a tunnel, TLS ends at the proxy, which shows its own certificate.
+        // Without a tunnel, the other side of the connection is the proxy. If the proxy has TLS, it
+        // shows its own certificate.
         let peer = through.map_or(&url.origin, |proxy| &proxy.origin);
         exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }
 
-    /// Sends one request and reads the whole answer. Fails if the answer is longer than `limit`
-    /// bytes.
+    /// Sends one request and reads the whole answer. Fails as [`Connector::send`] and
+    /// [`Connector::read_whole`] do.
     pub fn document(
         &self,
         method: &'static str,
@@ -137,7 +140,8 @@ impl Connector {
         Ok((head, bytes))
     }
 
-    /// Reads a body. Fails if the body is longer than `limit` bytes.
+    /// Reads and decodes a body. Fails if the connection fails, if the body can't be decoded, or if
+    /// the body is longer than `limit` bytes before or after the decoding.
     pub fn read_whole(&self, origin: &Origin, mut body: Body, limit: u64) -> Attempt<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);
@@ -154,7 +158,8 @@ impl Connector {
         Ok(bytes)
     }
 
-    /// Keeps the connection for the next request, if the body is read to its end, or nearly.
+    /// Keeps the connection for the next request. Drops the connection if much of the body is left
+    /// to read, if the server closes the connection, or if `MAX_IDLE` connections are kept.
     pub fn recycle(&self, origin: &Origin, body: Body) {
         if let Some(connection) = body.recycle() {
             let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -1,11 +1,11 @@
-//! The user's credentials for registries: `~/.docker/config.json`, shared with all other tools that
-//! read it.
+//! The user's credentials for registries in `~/.docker/config.json`, a file that other tools read
+//! and write too.
 //!
 //! `credHelpers` and `credsStore` name programs `docker-credential-NAME` on the PATH of this host,
 //! which get a request on standard input (docker/docker-credential-helpers). Without a helper,
-//! `auths` has `user:password` in base64, or a refresh token. A key of `auths` is a registry, or a
-//! registry with a path, which counts only for the repositories at and below that path
-//! (containers-auth.json(5)). Unknown keys are kept as they are.
+//! `auths` has `user:password` in base64, a plain user and password, or a refresh token. A key of
+//! `auths` is a registry, or a registry with a path. A key with a path is only for the repositories
+//! at and below that path (containers-auth.json(5)). Unknown keys are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use crate::store::{self, Durability, make_dir};
 
 /// The longest answer of a helper, in bytes: a password or token with its user.
 const MAX_ANSWER: u64 = 256 << 10;
-/// Docker Hub's key, for historical reasons.
+/// The key of Docker Hub in `auths`. For historical reasons the key is a URL.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The credentials for one registry.
@@ -41,7 +41,7 @@ pub struct CredentialFile {
 }
 
 impl CredentialFile {
-    /// Finds `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable is not set or
+    /// Finds `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable is unset or
     /// empty. The file need not exist.
     pub fn open() -> CredentialFile {
         let set = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty());
@@ -250,7 +250,7 @@ enum Answer {
 }
 
 impl Answer {
-    /// Returns the output. A refusal is an error that names the helper and the action.
+    /// Returns the output. Fails on a refusal, with an error that names the helper and the action.
     fn given(self, helper: &str, action: &str) -> Result<String> {
         match self {
             Answer::Given(output) => Ok(output),

@@ -23,7 +23,8 @@ const MAX_REDIRECTS: usize = 10;
 const BUFFER: usize = 64 << 10;
 
 /// Writes the file at `url` into `file`. Returns its Last-Modified time in seconds since 1970, if
-/// the server sends one. Fails if the file is larger than `MAX_DOWNLOAD`, or if the server refuses.
+/// the server sends one. Fails for example if the URL or the settings are invalid, if the server
+/// can't be reached or refuses, or if the file is larger than `MAX_DOWNLOAD`.
 pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     let first = Url::parse(url)?;
     let settings = Settings::read()?;
@@ -35,7 +36,8 @@ pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     })?)
 }
 
-/// Returns the last component of a URL's path as a file name, or `None` if it can't be one.
+/// Returns the last component of a URL's path as a file name, or `None` if the component
+/// can't be one. Fails if the URL is invalid.
 pub fn file_name(url: &str) -> Result<Option<Vec<u8>>> {
     let url = Url::parse(url)?;
     let path = percent_decode(url.target.split('?').next().unwrap_or_default());

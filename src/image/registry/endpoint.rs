@@ -21,7 +21,7 @@ use crate::json::{Node, parse};
 const MAX_REDIRECTS: usize = 10;
 /// The longest error message of a registry that is read, in bytes.
 const MAX_REFUSAL: u64 = 64 << 10;
-/// The longest error message of a registry that is shown, in characters.
+/// The longest error message of a registry that is shown, in characters before they are escaped.
 const MAX_SHOWN: usize = 300;
 /// How often a request is sent before the endpoint gives up. [`pause`] returns the waits in
 /// between.
@@ -34,7 +34,7 @@ pub struct Endpoint {
     pub connector: Connector,
     /// The part of the URL before `/v2/`.
     base: Url,
-    /// The host as users name it, for messages and credentials.
+    /// The host as users name it, for messages.
     pub host: String,
     scopes: Vec<String>,
     credentials: Option<Credentials>,
@@ -58,7 +58,8 @@ pub struct Answer {
 
 impl Endpoint {
     /// Opens the endpoint at `base`. With `may_be_plain`, finds out whether the server has TLS, and
-    /// uses plain HTTP if it does not. Fails if the server does not answer, or if its token server
+    /// uses plain HTTP if it does not. Fails if the connection fails, if the server answers 400,
+    /// 429 or 5xx, or if its challenge can't be answered, for example because the token server
     /// refuses the credentials.
     pub fn open(
         connector: Connector,
@@ -98,7 +99,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Requests `/v2/`. If the answer is a challenge, gets the authorization for later requests.
+    /// Requests `/v2/`. If the answer is a challenge, gets the authorization for later requests. If
+    /// the challenge is Basic and there are no credentials, later requests have no authorization.
     fn ping(&self) -> Attempt<()> {
         let url = self.url("");
         let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;
@@ -109,13 +111,13 @@ impl Endpoint {
                 Some(challenge) => self.authorize(&challenge, None),
                 None => Ok(()),
             },
-            // A TLS server answers plain HTTP with 400.
+            // Many TLS servers answer plain HTTP with 400.
             400 | 429 | 500.. => Err(self.refusal(&head, &[])),
             _ => Ok(()),
         }
     }
 
-    /// Checks the credentials by a request for `/v2/`. Fails if the registry refuses the request.
+    /// Checks the credentials by a request for `/v2/`. Fails as [`Endpoint::document`] does.
     /// Returns the refresh token if the token server gave one.
     pub fn check_login(&self) -> Result<Option<String>> {
         self.document("GET", &self.url(""), &[], Payload::Empty, MAX_REFUSAL)?;
@@ -128,8 +130,8 @@ impl Endpoint {
         self.base.with_target(format!("{prefix}/v2/{path}"))
     }
 
-    /// Sends a request, with retries, and reads the whole answer. Fails if the registry refuses the
-    /// request, or if the answer is longer than `limit` bytes.
+    /// Sends a request, with retries, and reads the whole answer. Fails as [`Endpoint::ask`] does,
+    /// or if the answer can't be decoded or is longer than `limit` bytes.
     pub fn document(
         &self,
         method: &'static str,
@@ -139,7 +141,7 @@ impl Endpoint {
         limit: u64,
     ) -> Attempt<(Head, Vec<u8>)> {
         patiently(|| {
-            // The payload of a document is never a stream, so it can be sent again.
+            // No caller passes a stream, so the payload can be sent again.
             let payload = payload.again().unwrap_or(Payload::Empty);
             let answer = self.ask(method, url, headers, payload)?;
             let bytes = self.connector.read_whole(&answer.url.origin, answer.body, limit)?;
@@ -150,8 +152,9 @@ impl Endpoint {
     /// Sends a request, with authorization and redirects, and without retries. If the registry
     /// answers with a challenge, gets authorization and sends the request a second time. A stream
     /// can't be sent a second time here: the call gets authorization and fails with a transient
-    /// error, and the caller's next try has the authorization. Fails if the registry refuses the
-    /// request, or if a redirect can't be followed. No redirect of a stream can be followed.
+    /// error, and the caller's next try has the authorization. Fails if the connection fails, if
+    /// the registry refuses the request, if its challenge can't be answered, or if a redirect can't
+    /// be followed. No redirect of a stream can be followed.
     pub fn ask(
         &self,
         method: &'static str,
@@ -226,10 +229,11 @@ impl Endpoint {
     }
 
     /// Returns the failure for a redirect that [`Endpoint::follow`] can't follow: the body is a
-    /// stream, the status may change the method, or the answer names no target.
+    /// stream, the status may change the method or is not 301, 302, 303, 307 or 308, or the answer
+    /// names no target.
     fn not_followed(&self, method: &str, url: &Url, head: &Head) -> Result<Failure> {
         let to = match head.header("location") {
-            // The rest of the URL may be signed, so don't show it.
+            // The rest of the URL may have a signature that grants access, so don't show the rest.
             Some(location) => url.join(location)?.origin.host_and_port(),
             None => "nowhere".to_owned(),
         };
@@ -241,7 +245,8 @@ impl Endpoint {
         Ok(Failure { error: Error::new(error), cause })
     }
 
-    /// Answers the challenge, unless another thread has done so since this request sent `used`.
+    /// Answers the challenge, unless another thread has done so since this request was sent with
+    /// the authorization `used`.
     fn authorize(&self, challenge: &Challenge, used: Option<&str>) -> Attempt<()> {
         let mut authorization = self.locked();
         if authorization.header.as_deref() != used {
@@ -325,7 +330,8 @@ fn covers(known: &str, asked: &str) -> bool {
     known == asked && wants.split(',').all(|want| grants.split(',').any(|grant| grant == want))
 }
 
-/// Returns the message in `{"errors":[{"code":…,"message":…}]}`.
+/// Returns the first message in `{"errors":[{"code":…,"message":…}]}`, shortened and escaped. If an
+/// error has no message, its code counts as the message.
 fn reason(text: &[u8]) -> Option<String> {
     let value = parse("", text).ok()?;
     let root = Node::root("", &value);

@@ -2,8 +2,8 @@
 //!
 //! Received bytes stay in a [`Partial`] file until the blob is used. So after a cut or a kill only
 //! the rest is requested (Range, RFC 9110, section 14). That file is not trusted: the digest is
-//! computed over all bytes each time, including those from the disk. [`Patience`] bounds how often
-//! a blob is requested again, and how much time its stalls and waits may take together.
+//! computed over all bytes each time, including those from the disk. For each source, [`Patience`]
+//! bounds how often a blob is requested again, and how much time stalls and waits take together.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -21,21 +21,21 @@ use super::url::{Origin, Url};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 
-/// After this number of bytes the count of tries starts again. So the blob's size bounds how often
-/// the blob is requested.
+/// After this number of new bytes the count of tries starts again. So the blob's size bounds how
+/// often the blob is requested.
 const PROGRESS: u64 = 1 << 20;
-/// The most time that the tries of a source for one blob may lose to stalls and waits, or
-/// `MAX_STALLS` stalls if that is longer. Without this limit a registry that sends `PROGRESS` bytes
-/// and stalls, again and again, could take days.
+/// The most time that the tries of one source for one blob may lose to stalls and waits. If
+/// `MAX_STALLS` stalls take longer, their time is the limit. Without a limit, a registry that sends
+/// `PROGRESS` bytes and stalls, again and again, could take days.
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 
-/// The failed tries of a source for one blob, and the time that they lost.
+/// The tries of one source for one blob, and the time that they lost.
 struct Patience {
     tries: u32,
-    /// The position in the blob at which the first of these tries started.
+    /// The position in the blob at which the count of tries last started.
     tried_from: u64,
-    /// The time that all tries spent without any bytes, and the waits between the tries.
+    /// The time that each try received nothing before it failed, plus the waits between the tries.
     lost: Duration,
 }
 
@@ -45,8 +45,8 @@ impl Patience {
     }
 
     /// Returns how long to wait before the next try, or `None` after too many tries or too much
-    /// lost time. `failed` is how long the last try got nothing. `stall` is how long a try may get
-    /// nothing.
+    /// lost time. `failed` is how long the last try received nothing before it failed. `stall` is
+    /// how long a try may receive nothing.
     fn after(
         &mut self,
         failure: &Failure,
@@ -77,7 +77,7 @@ pub struct Fetch<'a> {
     path: &'a str,
     blob: &'a Descriptor,
     partial: &'a Partial,
-    /// The number of bytes that the partial file had at the start.
+    /// The number of bytes that the partial file had at the start, at most the blob's size.
     on_disk: u64,
     position: u64,
     hasher: Sha256,
@@ -135,7 +135,8 @@ impl<'a> Fetch<'a> {
         Ok(Digest::finish(std::mem::take(&mut self.hasher)) == self.blob.digest)
     }
 
-    /// Returns the error that ended the read early, if there was one.
+    /// Returns the error that ended the read early, if there was one. An error from reading the
+    /// partial file is not kept here: only [`Read`] returns it.
     pub fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
@@ -158,7 +159,8 @@ impl<'a> Fetch<'a> {
         let endpoint = self.sources.get(self.at)?;
         let url = self.url(endpoint)?;
         let answer = endpoint.ask("GET", &url, &headers, Payload::Empty);
-        // If the blob ends before the size that its descriptor states, the server refuses (416).
+        // If the server's blob ends at this position or before, the server refuses (416). So the
+        // error names the position and the size that the descriptor states.
         let (position, size) = (self.position, self.blob.size);
         let Answer { head, mut body, url: Url { origin, .. } } = match position {
             0 => answer,
@@ -216,7 +218,8 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Waits before another try, or changes to the next source. Fails if no source is left.
+    /// Waits before another try, or changes to the next source or to the next of the blob's own
+    /// URLs. Fails if none is left.
     fn after(&mut self, failure: Failure) -> io::Result<()> {
         self.body = None;
         let is_cut = failure.cause == Cause::Unreachable && self.position > 0;

@@ -1,9 +1,9 @@
 //! The part of HTTP/1.1 (RFC 9110, RFC 9112) that registries need: one request at a time on a
-//! connection, bodies by length, in chunks or up to the close, and connections that are kept for
-//! the next request.
+//! connection, bodies by length, in chunks or up to the end of the connection, and connections that
+//! are kept for the next request.
 //!
-//! No library fits. As measured, the smallest one with redirects and proxies added 0.3 MB, and its
-//! timeouts are for whole bodies, while a download needs one for a stall. This file limits heads,
+//! No library fits. As measured, the smallest library with redirects and proxies added 0.3 MB. Its
+//! timeouts cover whole bodies, but a download needs a timeout for stalls. This file limits heads,
 //! chunk lines and the rest of a body that it drains; its callers limit bodies.
 //! `Failure::is_transient` says whether to try again.
 
@@ -54,8 +54,8 @@ pub enum Cause {
     Unreachable,
     /// The server doesn't speak TLS.
     NoTls,
-    /// The server refused with this status (RFC 9110, section 15). `after` is the answer's
-    /// Retry-After.
+    /// The server answered with this status, which is an error or a redirect that the client does
+    /// not follow (RFC 9110, section 15). `after` comes from the answer's Retry-After.
     Refused { status: u16, after: Option<Duration> },
 }
 
@@ -100,8 +100,8 @@ impl Failure {
         }
     }
 
-    /// Whether the cause is neither `Unreachable` nor `Transient`. A status is the registry's own
-    /// answer, even if the request is worth repeating.
+    /// Whether the cause is neither `Unreachable` nor `Transient`. So `Refused` counts as the
+    /// registry's own answer, even if the request is worth repeating.
     pub fn is_of_registry(&self) -> bool {
         !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }
@@ -139,8 +139,8 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Returns the same body, to send it again. Returns `None` for a tunnel, and for a stream,
-    /// because a part of it may be gone.
+    /// Returns the same body, to send it again. Returns `None` for a tunnel, and also for a stream,
+    /// because a part of the stream may already be read.
     pub fn again(&self) -> Option<Payload<'_>> {
         match self {
             Payload::Empty => Some(Payload::Empty),
@@ -154,7 +154,7 @@ impl Payload<'_> {
 pub struct Request<'a> {
     pub method: &'static str,
     pub url: &'a Url,
-    /// Additional headers. `Host`, `User-Agent` and those of the body are added later.
+    /// Additional headers. [`exchange`] adds `Host`, `User-Agent` and the headers for the body.
     pub headers: &'a [(&'static str, String)],
     /// Whether the request line has the whole URL, as a proxy expects.
     pub absolute: bool,
@@ -171,7 +171,8 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length(u64),
-    /// In chunks. The number is the bytes left of the current chunk, and `None` before the first.
+    /// The body comes in chunks. The number is how many bytes of the current chunk are left. It is
+    /// `None` before the first chunk.
     Chunked(Option<u64>),
     Close,
     Ended,
@@ -182,7 +183,7 @@ pub struct Body {
     connection: Option<Connection>,
     framing: Framing,
     reusable: bool,
-    /// The value of `Content-Encoding`, if there is one.
+    /// The value of `Content-Encoding` in lower case, if there is one.
     encoding: Option<String>,
 }
 
@@ -197,9 +198,9 @@ impl Head {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns how long the server wants the client to wait: seconds, or a date (RFC 9110, 10.2.3).
-    /// A date counts from the answer's own date, if it has one, because this machine's clock may be
-    /// wrong.
+    /// Returns how long the server wants the client to wait. The server sends seconds or a date
+    /// (RFC 9110, 10.2.3). The wait until a date is counted from the answer's `Date` header, if
+    /// there is one, because this machine's clock may be wrong.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?;
         if let Ok(seconds) = value.parse() {
@@ -220,8 +221,9 @@ impl Head {
     }
 }
 
-/// Sends the request and reads the response's head. Fails if the payload can't be read, if the
-/// connection breaks without a response, or if the response is malformed.
+/// Sends the request and reads the response's head. Fails if a header has a control character, if
+/// the payload can't be read or does not have its stated length, if the connection breaks or stalls
+/// without a response, or if the response is malformed.
 pub fn exchange(
     mut connection: Connection,
     request: &Request<'_>,
@@ -237,7 +239,7 @@ pub fn exchange(
         (Err(Unsent::Broken(error)), connection) if is_closed(&error) => {
             read_head(connection).map_err(|_| error)?
         }
-        // No answer will come.
+        // The request is incomplete, so don't wait for an answer.
         (Err(Unsent::Source(error) | Unsent::Broken(error)), _) => return Err(error),
     };
     let framing = if tunnel { Framing::Close } else { framing(method, &head)? };
@@ -422,18 +424,19 @@ fn malformed(what: &str) -> io::Error {
 }
 
 impl Body {
-    /// Returns the connection for another request. `None` if much of this body is left to read, or
-    /// if the connection ends with this body.
+    /// Drains this body and returns the connection for another request. Returns `None` if the rest
+    /// of the body is longer than `MAX_DRAIN` or can't be read, or if the connection ends with this
+    /// body.
     pub fn recycle(mut self) -> Option<Connection> {
         let drained = io::copy(&mut self.by_ref().take(MAX_DRAIN), &mut io::sink());
         let whole = drained.is_ok() && self.framing == Framing::Ended;
         self.connection.take_if(|_| whole && self.reusable)
     }
 
-    /// Decodes `bytes`, the whole of this body, to at most `limit` bytes. No request asks for an
-    /// encoding, but servers and caches may send the encoding that they store. Plain JSON is
-    /// accepted too, because some servers name an encoding that they have removed. Fails on an
-    /// unknown encoding.
+    /// Decodes `bytes`, the whole of this body. Returns at most `limit` bytes of a decoded body. No
+    /// request asks for an encoding, but servers and caches may send the encoding that they store.
+    /// Plain JSON is accepted too, because some servers name an encoding that they have removed.
+    /// Fails on an unknown encoding and on broken gzip.
     pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
         let Some(encoding) = self.encoding.as_deref() else { return Ok(bytes) };
         let is_text = bytes.first().is_none_or(|first| matches!(first, b'{' | b'[' | b' ' | b'\n'));
@@ -456,9 +459,10 @@ impl Body {
         }
     }
 
-    /// Returns the stream itself, after the other side has agreed to another protocol.
+    /// Returns the stream itself, after the other side has agreed to another protocol. Returns
+    /// `None` if the other side has already sent bytes of that protocol.
     pub fn into_stream(self) -> Option<Box<dyn Stream>> {
-        // Return the stream only if no bytes are buffered, because they would be lost.
+        // Return the stream only if no bytes are buffered, because buffered bytes would be lost.
         let connection = self.connection.filter(|connection| connection.buffer().is_empty());
         connection.map(BufReader::into_inner)
     }

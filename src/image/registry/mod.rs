@@ -41,18 +41,19 @@ const HUB: &str = "registry-1.docker.io";
 /// How the user wants a registry to be accessed.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// Whether to verify TLS. `false` accepts plain HTTP and any certificate; `None` follows the
-    /// settings.
+    /// Whether to verify TLS. `Some(false)` accepts plain HTTP and any certificate. `None` follows
+    /// the settings, and accepts plain HTTP on loopback.
     pub tls_verify: Option<bool>,
-    /// A file of certificate authorities to trust besides the system's (PEM).
+    /// A file of certificate authorities in PEM, which are trusted besides the system's.
     pub ca_cert: Option<PathBuf>,
-    /// Credentials to use instead of the stored ones.
+    /// Credentials to use instead of the stored ones. They are not sent to mirrors.
     pub credentials: Option<Credentials>,
 }
 
-/// Opens the registry `host` for `scopes`, with the credentials of `access`, or else with those
-/// stored for its repository `path`. An empty `path` means the credentials for the registry itself.
-/// Fails if the registry does not answer, or if its token server refuses the credentials.
+/// Opens the registry `host` for `scopes`. If `access` has no credentials, uses the stored ones for
+/// the repository `path`; an empty `path` means the stored ones for the registry itself. Fails if
+/// `host`, the settings, a proxy variable or the stored credentials are invalid, if the registry
+/// can't be reached or answers with an error, or if the authorization fails.
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, path, None, scopes, access)
@@ -80,12 +81,12 @@ fn open_at(
     let trust = Trust::new(settings.certs.clone(), access.ca_cert.clone(), unverified);
     let connector =
         Connector::new(trust, Proxies::from_environment()?, settings.stall, mirror.is_none());
-    // Credentials of the command line are for the registry, not for its mirrors.
+    // The credentials in `access` are for the registry, not for its mirrors.
     let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
         None => CredentialFile::open().find(&name, path)?,
         given => given,
     };
-    // --tls-verify=true forbids plain HTTP on loopback too.
+    // With --tls-verify=true, plain HTTP does not replace TLS even on loopback.
     let may_be_plain = may_be_plain && access.tls_verify != Some(true);
     Endpoint::open(connector, &base, may_be_plain, &name, scopes, credentials)
 }

@@ -1,11 +1,11 @@
 //! The file for the received part of a blob: `images/partial/<hex>`.
 //!
-//! A flock(2) on the file makes sure that one process at a time writes to it, so two pulls of one
-//! blob download it once. A pull that waits for the lock watches the file grow. If the holder's
-//! registry is slow or silent, the pull takes the next file, `<hex>-2` and so on, and uses its own
-//! registry: one bad registry must not block the pulls from all others. No byte in these files is
-//! trusted: the reader computes the digest over all bytes. `check` finds files that no process
-//! holds.
+//! A flock(2) on the file makes sure that one pull at a time writes to it. So two pulls of one blob
+//! normally download the blob once. A pull that waits for the lock watches the file grow. If the
+//! holder's registry is slow or silent, the pull takes the next file, `<hex>-2` and so on, and uses
+//! its own registry: one bad registry must not block the pulls from all others. No byte in these
+//! files is trusted: the reader computes the digest over all bytes. `check` finds files that no
+//! process holds.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -26,11 +26,11 @@ const MAX_WINDOW: Duration = Duration::from_secs(10);
 /// The most files of one blob. A pull waits for the last one, however slow its holder is.
 const MAX_FILES: u32 = 4;
 const POLL: Duration = Duration::from_millis(20);
-/// The file's mode while its holder reads an earlier pull's bytes, and the file doesn't grow.
+/// The file's mode while its holder reads an earlier pull's bytes, so that the file doesn't grow.
 const READING: u32 = 0o400;
 const DOWNLOADING: u32 = 0o600;
 
-/// The file of a blob, locked by this process.
+/// A file for a blob, locked by this process.
 pub struct Partial {
     path: PathBuf,
     file: File,
@@ -39,7 +39,7 @@ pub struct Partial {
 impl Partial {
     /// Locks the first file of the blob that is free or becomes free. Skips a file whose holder is
     /// slow, but not the last file. `stall` is how long a registry may be silent. Fails if `stop`
-    /// is set during the wait.
+    /// is set, or if a file can't be opened or locked.
     pub fn hold(
         dir: &Path,
         hex: &str,
@@ -65,15 +65,15 @@ impl Partial {
         &self.file
     }
 
-    /// Shows waiting pulls, by the file's mode, whether this process reads old bytes or downloads
-    /// new ones.
+    /// Sets the file's mode. The mode shows waiting pulls whether this process reads old bytes or
+    /// downloads new ones.
     pub fn set_downloading(&self, downloading: bool) -> Result<()> {
         let mode = if downloading { DOWNLOADING } else { READING };
         let set = self.file.set_permissions(Permissions::from_mode(mode));
         set.context(|| format!("change the mode of {}", self.path.display()))
     }
 
-    /// Removes the file, because the blob is no longer needed or its bytes are wrong.
+    /// Removes the file, because it is no longer needed or its bytes are wrong.
     pub fn discard(self) -> Result<()> {
         remove_file(&self.path)
     }
@@ -86,9 +86,8 @@ fn file_name(hex: &str, number: u32) -> String {
     }
 }
 
-/// Waits for the lock of the file, which is created if it is missing. If `judge` gives the blob's
-/// size and a window of time, returns `None` as soon as the holder's file grows too slowly in such
-/// a window.
+/// Creates the file if it is missing, and waits for its lock. If `judge` gives the blob's size and
+/// a window of time, returns `None` as soon as the file grows too slowly in such a window.
 fn take(
     path: PathBuf,
     judge: Option<(u64, Duration)>,
@@ -138,7 +137,7 @@ impl Growth {
 
     /// Whether the file grew more slowly than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
-        // The file is shorter if another holder started the file again.
+        // The file is shorter if another holder has made it again.
         let (started, before) = match self.since {
             Some((started, before)) if before <= length => (started, before),
             _ => *self.since.insert((now, length)),
@@ -166,7 +165,7 @@ mod tests {
         // The next window starts at the end of the last one.
         assert!(!growth.is_slow(SHARED_RATE * 10, window, after(19)));
         assert!(growth.is_slow(SHARED_RATE * 20 - 1, window, after(20)));
-        // Another holder started the file again.
+        // Another holder made the file again.
         assert!(!growth.is_slow(1, window, after(40)));
     }
 

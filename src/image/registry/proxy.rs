@@ -1,8 +1,9 @@
 //! Chooses the proxy for a request by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
-//! lower case, with the rules of Go's net/http, so that a setup for Docker works. ALL_PROXY, which
-//! Go does not read, is the fallback of the first two, unless it is a SOCKS proxy. Requests to localhost or a loopback address
-//! never go through a proxy. Only http and https proxies are supported. Errors contain at most the
-//! scheme of a proxy's value, because the rest may hold a password.
+//! lower case, with the rules of Go's net/http, so that a setup for Docker works. Go does not read
+//! ALL_PROXY; here it is the fallback of the first two, unless it names a SOCKS proxy. Requests to
+//! localhost or a loopback address never go through a proxy. Only http and https proxies are
+//! supported. Errors contain at most the scheme of a proxy's value, because the rest may hold a
+//! password.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,13 +28,13 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Reads the environment. Fails if a value is not the URL of a proxy.
+    /// Reads the environment. Fails if a value is not the URL of an http or https proxy.
     pub fn from_environment() -> Result<Proxies> {
         Proxies::read(&variable)
     }
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Proxies> {
-        // Docker ignores ALL_PROXY, so a proxy there that is not supported must do no harm.
+        // Docker ignores ALL_PROXY, so a SOCKS proxy there must not make the command fail.
         let is_socks = |text: &String| text.to_ascii_lowercase().starts_with("socks");
         let for_all = || variable("ALL_PROXY").filter(|text| !is_socks(text));
         let proxy = |name| match variable(name).or_else(for_all) {
@@ -57,8 +58,9 @@ impl Proxies {
     }
 }
 
-/// Returns the value of the environment variable `name`, which is in upper case, or of the same name
-/// in lower case. An empty value counts as none, as in Go's net/http.
+/// Returns the value of the environment variable `name`, which must be in upper case. If that is
+/// not set, returns the value of the same name in lower case. An empty value counts as not set, as
+/// in Go's net/http.
 pub fn variable(name: &str) -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     set(name).or_else(|| set(&name.to_lowercase()))
@@ -114,7 +116,7 @@ fn in_range(address: IpAddr, network: &str, bits: &str) -> bool {
 }
 
 impl Proxy {
-    /// Parses `[http[s]://][USER[:PASSWORD]@]HOST[:PORT]`. `name` is the variable, for errors.
+    /// Parses `[http[s]://][USER[:PASSWORD]@]HOST[:PORT]`. Errors contain `name`, the variable.
     fn parse(name: &str, text: &str) -> Result<Proxy> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         let rest = rest.trim_end_matches('/');

@@ -4,8 +4,8 @@
 //! { "mirrors": { "docker.io": ["https://mirror.example:5000"] },
 //! "insecure": ["registry.lan:5000"], "stall_seconds": 30 }
 //! ```
-//! Mirrors are tried before the registry, in their order. Registries under `insecure` may use plain
-//! HTTP, and their certificates are not checked. All keys are optional.
+//! A pull tries the mirrors before the registry, in their order. Registries and mirrors under
+//! `insecure` may use plain HTTP, and their certificates are not checked. All keys are optional.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reads the settings; `$MYDOCKER_CONFIG_DIR` replaces `/etc/mydocker`. A missing file means
-    /// the defaults. Fails if the file is damaged.
+    /// the defaults. Fails if the file can't be read or is damaged.
     pub fn read() -> Result<Settings> {
         let directory = std::env::var_os("MYDOCKER_CONFIG_DIR");
         let directory = directory.map_or_else(|| DIRECTORY.into(), PathBuf::from);

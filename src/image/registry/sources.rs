@@ -29,16 +29,16 @@ pub struct Sources<'a> {
 
 #[derive(Default)]
 struct Source {
-    /// The connection, or the text of the error. Later callers get the same error: there is no
-    /// retry.
+    /// The connection, or the text of the error. Later callers get the same error, without another
+    /// attempt.
     opened: OnceLock<Result<Endpoint, String>>,
     /// Whether the source's failure was reported.
     reported: AtomicBool,
 }
 
 impl<'a> Sources<'a> {
-    /// Lists the sources of a repository, without connecting to them. Fails if the settings are
-    /// damaged.
+    /// Lists the sources of a repository, without connecting to them. Fails if the settings can't
+    /// be read or are damaged.
     pub fn new(
         host: &'a str,
         path: &'a str,
@@ -63,7 +63,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Connects to the source with index `at`, or returns the existing connection. Fails if the
-    /// source does not answer, or if its token server refuses the credentials.
+    /// source can't be opened, for the reasons that [`super::open`] lists.
     pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {

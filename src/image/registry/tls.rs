@@ -1,5 +1,5 @@
-//! Decides which certificates TLS trusts: the system's, or Mozilla's if the host has none. certs.d
-//! can add more for one registry, and `--cacert` for all registries of a command.
+//! Decides which certificates TLS trusts: the system's, or Mozilla's if this machine has none.
+//! certs.d can add more for one registry, and `--cacert` for all servers of a command.
 //!
 //! `certs.d/HOST[:PORT]/` is Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` is a
 //! client certificate.
@@ -34,7 +34,7 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
     "/var/lib/ca-certificates/ca-bundle.pem",
 ];
-/// The most certificates and keys of one registry.
+/// The most files of one registry's certs.d directory; further files are ignored.
 const MAX_FILES: usize = 100;
 
 /// The trusted certificates, and the TLS settings for each registry.
@@ -65,7 +65,8 @@ impl Trust {
     }
 
     /// Starts TLS over `stream`. The handshake takes place when the first byte is read or written.
-    /// Fails if the host name is not valid in TLS, or if a certificate file is damaged.
+    /// Fails if the host name is not valid in TLS, or if a certificate or key file can't be read or
+    /// is damaged.
     pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
         let name = match &origin.host {
             Host::Name(name) => ServerName::try_from(name.clone())
@@ -118,8 +119,8 @@ impl Trust {
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            // Do not use rustls's own function: it parses the certificate, and knows only version 3
-            // of X.509. The server decides about the client's certificate.
+            // Do not use `with_client_auth_cert`: it parses the certificate, and accepts only
+            // version 3 of X.509. Here the server alone decides whether the certificate is valid.
             Some((chain, key)) => {
                 let key = provider.key_provider.load_private_key(key);
                 let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;
@@ -148,15 +149,14 @@ impl Trust {
     }
 }
 
-/// Returns the authorities of the first file with some: `$SSL_CERT_FILE`, then `BUNDLES`. If there
-/// is no such file, returns Mozilla's authorities, which are compiled in.
+/// Reads `$SSL_CERT_FILE`, then `BUNDLES`, and returns the authorities of the first file that
+/// contains any. If there is no such file, returns Mozilla's authorities, which are compiled in.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     for bundle in named.into_iter().chain(BUNDLES.map(PathBuf::from)) {
         let Ok(certificates) = CertificateDer::pem_file_iter(&bundle) else { continue };
-        // Some bundles contain a few certificates that are too old to be parsed; the other
-        // certificates count.
+        // Some bundles contain a few certificates that are too old to be parsed. Use the others.
         roots.add_parsable_certificates(certificates.filter_map(|certificate| certificate.ok()));
         if !roots.is_empty() {
             return roots;
@@ -166,8 +166,8 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Adds the certificates of a file to the roots, and returns them. Fails if the file has no
-/// certificate, or a damaged one.
+/// Adds the certificates of a file to the roots, and returns them. Fails if the file can't be read,
+/// has no certificate, or has a damaged one.
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(file, e))? {
@@ -212,7 +212,7 @@ impl Trust {
                 format!("{host} doesn't speak TLS; for plain HTTP {remedy}")
             }
             rustls::Error::InvalidCertificate(reason) => self.explain_certificate(&host, reason),
-            // Some servers send the second alert if the client sent no certificate.
+            // Some servers send `BadCertificate` if the client sent no certificate.
             rustls::Error::AlertReceived(
                 AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
             ) => format!(

@@ -1,6 +1,7 @@
-//! The URLs of registries: `http` and `https`, without a fragment. A `Location` header may also
-//! name a user, be relative, and have the small mistakes that browsers and Go's programs accept;
-//! its segments `.` and `..` are resolved (RFC 3986, section 5.2).
+//! The URLs of registries, downloads and proxies: `http` or `https`, without a fragment. A
+//! `Location` header may also name a user, be relative, and contain spaces and bytes beyond ASCII,
+//! as browsers and Go's programs accept. The segments `.` and `..` of its path are resolved (RFC
+//! 3986, section 5.2).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,14 +31,14 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub origin: Origin,
-    /// The path and query, from `/` on.
+    /// The path and query, from `/` on. In a CONNECT request, `HOST:PORT`.
     pub target: String,
     /// The `USER[:PASSWORD]` of a redirect, percent-encoded.
     pub user: Option<String>,
 }
 
 impl Origin {
-    /// Returns `host[:port]` as in a `Host` header, without the port if it is the scheme's own.
+    /// Returns `host[:port]` as in a `Host` header, without the scheme's default port.
     pub fn authority(&self) -> String {
         if self.port == if self.tls { 443 } else { 80 } {
             self.host.to_string()
@@ -51,7 +52,7 @@ impl Origin {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether the host is this machine, judged by the name or address alone.
+    /// Whether the host is the name `localhost` or a loopback address.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
             Host::Name(name) => name == "localhost",
@@ -73,7 +74,7 @@ impl fmt::Display for Host {
 
 impl Url {
     /// Parses `http[s]://HOST[:PORT][/PATH][?QUERY]`, and drops a fragment. Fails on any other
-    /// form.
+    /// form, and on a text longer than `MAX_URL`.
     pub fn parse(text: &str) -> Result<Url> {
         if text.len() > MAX_URL {
             fail!("a URL of {} bytes is too long", text.len());
@@ -92,13 +93,13 @@ impl Url {
         Ok(Url { origin, target: target(&rest[end..]), user: None })
     }
 
-    /// Returns a URL with the same origin, and another path and query.
+    /// Returns this URL with another path and query.
     pub fn with_target(&self, target: String) -> Url {
         Url { target, ..self.clone() }
     }
 
-    /// Returns the URL that a header in the answer to this URL names, such as `Location`. Fails if
-    /// `location` is not a URL.
+    /// Resolves `location`, which comes from a header such as `Location` in the answer to this URL.
+    /// Fails if `location` is not an http or https URL.
     pub fn join(&self, location: &str) -> Result<Url> {
         let location = escape(location);
         let scheme = if self.origin.tls { "https" } else { "http" };
@@ -188,7 +189,7 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain)
 }
 
-/// Escapes spaces and bytes beyond ASCII, which a URL can't hold and a server may forget to escape.
+/// Escapes spaces and bytes beyond ASCII. A URL can't contain them, but some servers send them.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

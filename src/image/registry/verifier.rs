@@ -24,9 +24,10 @@ pub struct Verifier {
 pub enum Accepted {
     /// Any certificate.
     Any,
-    /// What webpki accepts, and also a self-signed certificate that the user named, if it has the
-    /// server's name. openssl's defaults mark a self-signed certificate as an authority, and webpki
-    /// refuses an authority as a server.
+    /// The certificates that webpki accepts, and also a self-signed certificate that has the
+    /// server's name and is in `named`, the certificates in the user's files. openssl's defaults
+    /// mark a self-signed certificate as an authority, and webpki refuses the certificate of an
+    /// authority for a server.
     Trusted { webpki: Arc<WebPkiServerVerifier>, named: Vec<CertificateDer<'static>> },
 }
 
@@ -43,7 +44,8 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         };
         match webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
-            // webpki checks the dates first and reports them by other errors.
+            // The dates of the certificate are valid here: webpki checks them first, and reports
+            // invalid dates with other errors.
             Err(rustls::Error::InvalidCertificate(error))
                 if is_self_signed(&error) && named.contains(server) =>
             {
@@ -79,8 +81,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether webpki refused the server's certificate because it is an authority's, as self-signed
-/// certificates of openssl are. rustls passes the reason on only as text.
+/// Whether webpki refused the server's certificate because it is marked as an authority, as openssl
+/// marks self-signed certificates. rustls has no variant for this reason, so compare its text.
 pub fn is_self_signed(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
 }

@@ -76,7 +76,7 @@ impl Header {
     }
 }
 
-/// Parses extents of 12 + 12 bytes, up to one that starts with NUL.
+/// Parses extents of 12 + 12 bytes, up to the first extent that starts with NUL.
 pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
     let mut map = Vec::new();
     for pair in fields.chunks_exact(24) {
@@ -91,7 +91,7 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
 }
 
 /// Checks the header's checksum: the sum of all bytes, with the checksum's field taken as spaces.
-/// Old writers summed signed bytes.
+/// Old writers summed signed bytes, so that sum is valid too.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
     let stated = number(&block[148..156]).ok();
     let (mut unsigned, mut signed) = (0i64, 0i64);

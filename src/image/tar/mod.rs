@@ -26,13 +26,13 @@ pub const BLOCK: usize = 512;
 /// The longest path of an entry, in bytes. The kernel has no such limit: a program reaches any
 /// depth by chdir(2). The limit bounds the memory and the time that an archive can take for one
 /// entry. A path of this length still fits in one argument of a program (MAX_ARG_STRLEN,
-/// execve(2)), and a PAX header holds it together with a link's target and the attributes.
+/// execve(2)), and leaves room in a PAX header for a link's target and attributes.
 pub const MAX_PATH: usize = (128 << 10) - 1;
-/// The longest target of a symbolic link that the kernel stores, in bytes: with its NUL it has
-/// PATH_MAX bytes.
+/// The longest target of a symbolic link that the kernel stores, in bytes. With its NUL, such a
+/// target has PATH_MAX bytes.
 const MAX_TARGET: usize = 4095;
-/// The longest name in an archive, in bytes: a path of `MAX_PATH` with `./` before it, `.wh.` in it
-/// and a slash after it.
+/// The longest name in an archive, in bytes: `MAX_PATH`, and room for `./` before the path, `.wh.`
+/// in the path and a slash after it.
 const MAX_NAME: usize = MAX_PATH + 64;
 /// The longest PAX header or GNU long name, in bytes. Go's archive/tar has the same limit.
 const MAX_EXTENSION: u64 = 1 << 20;
@@ -111,7 +111,8 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Returns the next entry, or `None` at the end. The rest of the previous entry's data is
-    /// skipped. Fails if the archive is truncated or damaged.
+    /// skipped. Fails if the archive is truncated or damaged, if a name is too long, or if the type
+    /// of an entry is not supported.
     pub fn next(&mut self) -> Result<Option<Entry>> {
         self.skip_data()?;
         let mut records = Records::default();
@@ -194,7 +195,7 @@ impl<R: BufRead> Reader<R> {
         self.gnu_only
     }
 
-    /// Whether the archive had an end mark, and did not just end.
+    /// Whether the archive had an end mark. One block of zeroes is enough.
     pub fn ended(&self) -> bool {
         self.ended
     }
@@ -211,8 +212,8 @@ impl<R: BufRead> Reader<R> {
             path = longer;
         }
         let kind = match header.kind_flag {
-            // Before ustar only a slash marked a directory, and some programs still write such
-            // names.
+            // Before ustar, only a slash at the end of the name marked a directory. Some programs
+            // still write such entries.
             b'0' | 0 | b'7' if path.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::Hardlink,
@@ -274,7 +275,8 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
-    /// Reads the whole data of an extension header. Fails on more than `MAX_EXTENSION` bytes.
+    /// Reads the whole data of an extension header. Fails if the data has more than `MAX_EXTENSION`
+    /// bytes or is truncated.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
         if header.size > MAX_EXTENSION {
             fail!("a tar extension header of {} bytes: at most {MAX_EXTENSION}", header.size);
@@ -512,7 +514,8 @@ mod tests {
         let mut tar = Writer::default();
         tar.pax(&[("path", b"longer")]).file("f", &[7; 1000]).file("g", b"x");
         let whole = tar.finish();
-        // Headers: pax 0, its data 512, f 1024, data 1536..2536, g 2560, data 3072, end 3584.
+        // Offsets: PAX header 0, its data 512; header of f 1024, data 1536..2536; header of g 2560,
+        // data 3072; end mark 3584.
         for length in (0..3073).step_by(7).chain([511, 512, 1024, 1535, 1536, 2535, 3072]) {
             let result = entries(&whole[..length]);
             let at_boundary = length == 0 || (2536..=2560).contains(&length);

@@ -1,7 +1,7 @@
-//! PAX extended headers: records `LENGTH KEY=VALUE\n` that override fields of the header they
-//! precede (POSIX.1-2024, pax, "pax Extended Header"). The keys `SCHILY.xattr.*` come from star,
-//! and `GNU.sparse.*` from GNU tar. Unknown keys are skipped. A malformed record is an error of the
-//! whole archive. The caller bounds the size of the header.
+//! PAX extended headers: records `LENGTH KEY=VALUE\n` that override fields of the next header
+//! (POSIX.1-2024, pax, "pax Extended Header"). The keys `SCHILY.xattr.*` come from star, and
+//! `GNU.sparse.*` from GNU tar. The parser skips unknown keys, and fails on a malformed record. The
+//! caller bounds the size of the extended header.
 
 use super::header::Extent;
 use crate::error::{Error, Result, fail};
@@ -36,7 +36,8 @@ impl Records {
         !self.any
     }
 
-    /// Parses all records of one header. Fails on a malformed record.
+    /// Parses the records of one header. A NUL in place of a record ends them. Fails on a malformed
+    /// record.
     pub fn parse(mut bytes: &[u8]) -> Result<Records> {
         let mut records = Records { any: true, ..Records::default() };
         // The last `GNU.sparse.offset`, until its `GNU.sparse.numbytes` follows.

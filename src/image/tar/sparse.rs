@@ -14,7 +14,8 @@ const MAX_EXTENTS: usize = 1 << 20;
 /// The longest decimal line of a PAX 1.0 map, in bytes.
 const MAX_LINE: usize = 20;
 
-/// Fails if a map is out of order, overlaps, leaves the file or doesn't cover the data.
+/// Fails if the extents of a map are out of order, overlap or end past `size`, or if the sum of
+/// their lengths is not `stored`.
 pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
     let (mut end, mut total) = (0u64, 0u64);
     for extent in map {
@@ -32,7 +33,8 @@ pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Reads the rest of an old GNU map: blocks of 21 extents, each with a mark if another follows.
+    /// Reads the rest of an old GNU map: blocks of 21 extents. A block has a mark if another block
+    /// follows. Returns the whole map and the size of the file.
     pub(super) fn gnu_sparse_map(&mut self, first: OldSparse) -> Result<(Vec<Extent>, u64)> {
         let OldSparse { mut map, real_size, mut continues } = first;
         while continues {

@@ -84,7 +84,7 @@ impl Writer {
         self.raw(b'x', "PaxHeaders/x", &records.collect::<Vec<u8>>())
     }
 
-    /// Appends an old GNU sparse file whose map needs a second block.
+    /// Appends an old GNU sparse file. Its map always continues in a second block.
     pub fn gnu_sparse(
         &mut self,
         path: &str,

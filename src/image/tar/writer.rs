@@ -16,7 +16,7 @@ use crate::error::{Context, Result, fail};
 const MAX_OCTAL_7: u64 = 0o777_7777;
 const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 const NAME_LENGTH: usize = 100;
-/// The zeroes at an archive's end.
+/// The number of zero bytes at an archive's end.
 const END_MARK: usize = 2 * BLOCK;
 
 /// Writes one archive to `output`.
@@ -34,8 +34,8 @@ impl<W: Write> Writer<W> {
         Writer { output, left: 0, padding: 0 }
     }
 
-    /// Starts an entry. A file's data follows by [`Writer::data`]: all of it, or for a file with
-    /// holes only its extents.
+    /// Ends the previous entry and starts this one. The caller then passes the file's data to
+    /// [`Writer::data`]: all data, or for a file with holes only that of its extents.
     pub fn begin(&mut self, entry: &Entry) -> Result<()> {
         self.end()?;
         let Headers { blocks, data, padding } = Headers::of(entry);
@@ -86,12 +86,12 @@ pub fn one_file(name: &str, mode: u32, size: u64, data: impl Read) -> impl Read 
     Cursor::new(blocks).chain(data.take(size)).chain(Cursor::new(end))
 }
 
-/// What stands around the data of one entry.
+/// The bytes that an archive has before and after the data of one entry.
 struct Headers {
     /// All blocks before the data: a PAX header if the entry needs one, the ustar header, and the
     /// map of a file with holes.
     blocks: Vec<u8>,
-    /// The bytes of the data.
+    /// The length of the data, in bytes.
     data: u64,
     /// The zeroes after the data up to the next block.
     padding: usize,
@@ -178,7 +178,7 @@ impl Header {
         });
         header.octal(100, 7, entry.mode.into());
         if matches!(entry.kind, Kind::Character | Kind::Block) {
-            // The kernel's device numbers of 12 and 20 bits fit.
+            // The kernel's device numbers, of 12 and 20 bits, fit in 7 octal digits.
             header.octal(329, 7, entry.device.0.into());
             header.octal(337, 7, entry.device.1.into());
         }
@@ -207,7 +207,8 @@ impl Header {
         self.0[at..at + field.len()].copy_from_slice(field);
     }
 
-    /// Writes the start of a name. If it is the name of an entry, a PAX record has the whole name.
+    /// Writes the first `NAME_LENGTH` bytes of a name. For the name of an entry, a PAX record holds
+    /// the whole name.
     fn short_name(&mut self, name: &[u8]) {
         self.put(0, &name[..name.len().min(NAME_LENGTH)]);
     }

@@ -1,9 +1,9 @@
-//! Hostile archives: each test unpacks one kind of attack, and fails if the check that stops the
-//! attack is removed.
+//! Unpacks hostile archives. A test of an attack fails if the check that stops the attack is
+//! removed.
 //!
 //! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
 //! The fuzz targets look for archives that change anything outside. `tests/mutants/image.guards`
-//! lists these checks and their tests.
+//! lists checks and the tests that fail without them.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -269,14 +269,14 @@ fn attributes_go_to_no_target_of_a_link() {
     assert_eq!(entry.kind, Kind::Fifo);
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let root = openat(CWD, ground.path(""), flags, Mode::empty()).unwrap();
-    // Kernels before 6.6 set the link's own mode.
+    // Ignore the result: kernels before 6.6 set the link's own mode, and later kernels fail.
     let _ = set_attributes_by_name(root.as_fd(), "link".as_ref(), &entry);
     assert_eq!(about(&canary), before);
     assert!(getxattr(&canary, "trusted.x", &mut [0; 8]).is_err());
 }
 
-/// The same attack on a directory: a container replaces the directory by a link after the copy made
-/// or found it, and before the copy opens it.
+/// A container may replace a directory by a link after the copy made or found the directory, and
+/// before the copy opens it.
 #[test]
 fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-directory");
@@ -300,15 +300,15 @@ fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
             for _ in 0..2 {
                 let _ = renameat_with(CWD, &link, CWD, &directory, RenameFlags::EXCHANGE);
             }
-            // Whatever the copy replaced in between, the next round starts with a directory.
+            // Whatever happened in between, the next round starts with a directory.
             let _ = fs::remove_file(&directory);
             let _ = fs::remove_file(&link).or_else(|_| fs::remove_dir(&link));
         }
     });
 }
 
-/// The same attack on a missing directory above an entry: the container swaps the directory after
-/// the copy made it, and before the copy opens it.
+/// A container may replace a new directory above an entry by a link after the unpacker made the
+/// directory, and before the unpacker opens it.
 #[test]
 fn a_parent_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-parent");
@@ -435,7 +435,7 @@ fn directories_keep_their_times_however_many_there_are() {
             archive.mtime = 1000 * round + at;
             archive.directory(&format!("d{at}"));
             archive.mtime = 7;
-            // Add a file to this directory, and a file below a new directory in another one.
+            // Add a file to this directory, and a file below a new directory in another directory.
             archive.file(&format!("d{at}/f{round}"), b"");
             archive.file(&format!("d{}/new{round}/below/f", (at + 13) % 30), b"");
         }

@@ -21,7 +21,7 @@ use crate::sys::netlink::Socket;
 ///
 /// The steps are: leases, the attachment, the link, the firewall's rules, the names. Then the
 /// caller adds the network to the container's record. If the command is killed before that,
-/// `finish` undoes the steps.
+/// `finish` removes the endpoint from the attachment.
 pub fn connect(
     roots: &Roots,
     choice: Choice,
@@ -58,9 +58,9 @@ pub fn connect(
 /// Disconnects a running container from a network. Returns the errors of hosts files that could not
 /// be written.
 ///
-/// The caller has removed the network from the container's record. The endpoint leaves the
-/// attachment last, after its link and its leases. If the command is killed before that, `finish`
-/// repeats all steps. A step that is done already succeeds again.
+/// The container's record must not name the network. The endpoint leaves the attachment after its
+/// link and its leases are removed. If the command is killed before that, `finish` repeats the
+/// steps. A step that is done already succeeds again.
 pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<Error>> {
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
@@ -116,8 +116,8 @@ fn move_ports(
 
 /// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
 /// `recorded` returns whether the container's record names a network. Removes the endpoints on
-/// networks that the record does not name. Adds missing rules of the published ports. Removes the
-/// leases on `network` if the container has no endpoint there. Returns whether an endpoint on
+/// networks that the record does not name. Adds missing rules of the published ports. If the
+/// container has no endpoint on `network`, removes its leases there. Returns whether an endpoint on
 /// `network` was removed.
 pub fn finish(
     roots: &Roots,
@@ -128,7 +128,7 @@ pub fn finish(
     let mut finished = false;
     for endpoint in recover::find(roots, id)?.endpoints {
         if !recorded(&endpoint.network) {
-            // Drop the warnings: the user of the killed command can't see them.
+            // Drop the errors of hosts files: they are about the killed command.
             let _unwritten = disconnect(roots, id, &endpoint.network)?;
             finished |= endpoint.network == network.name;
         }
@@ -145,7 +145,7 @@ pub fn finish(
 }
 
 /// Renames a running container from `old` to `new` in its attachment, its leases and the hosts
-/// files of its networks.
+/// files on its networks.
 pub fn rename(roots: &Roots, id: &ContainerId, old: &str, new: &str) -> Result<()> {
     let mut attachment = recover::find(roots, id)?;
     // A stopped container has neither an attachment file nor a link, but a power cut may have left

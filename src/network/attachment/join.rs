@@ -24,7 +24,8 @@ use crate::sys::netlink::Socket;
 #[derive(Clone, Debug, Default)]
 pub struct EndpointConfig {
     pub network: String,
-    /// At most one address of each family. `ipam` chooses a free address for a family without one.
+    /// The first address of each family counts. If a family has none, `ipam` chooses a free
+    /// address.
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,
     /// The container's name and its aliases on this network.
@@ -45,9 +46,9 @@ pub struct Container<'a> {
     pub is_alive: IsAlive,
 }
 
-/// Leases the addresses of a new endpoint; `others` are the container's other endpoints. Fails if
-/// `config` does not fit the network, or if an address or the interface's name is taken. A failure
-/// releases the addresses that were leased.
+/// Leases the addresses of a new endpoint. `others` are the container's other endpoints. Fails for
+/// example if `config` does not fit the network, or if an address or the interface's name is taken.
+/// A failure releases the addresses that were leased.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,
@@ -139,7 +140,7 @@ fn name_interface(
     }
     let prefix = network.interface_prefix();
     let mut names = (0..=others.len()).map(|number| format!("{prefix}{number}"));
-    // The list has one name more than `others`, so one is free.
+    // The list has one name more than `others`, so at least one name is free.
     Ok(names.find(|name| holder(name).is_none()).unwrap_or_default())
 }
 
@@ -172,8 +173,7 @@ pub fn connect(
         Some(direct) => {
             let parent = parent::ensure(host, roots, network, direct)?;
             subinterface::connect(host, namespace, parent, network, direct, &plan)?;
-            // The kernel passes no packet between this interface and the host's addresses on the
-            // parent.
+            // This interface needs no filter: mydocker sets `route_localnet` only on bridges.
             Ok(true)
         }
     };
@@ -191,8 +191,8 @@ pub fn delete(host: &mut Socket, endpoint: &Endpoint) -> Result<()> {
 }
 
 /// Adds the container to the hosts files of all containers on the network, and the other containers
-/// to its own file. On the default network, which has no names, writes only the container's own
-/// address into its own file. Returns the errors of files that could not be written.
+/// to its own file. On the default network, writes only the container's own addresses into its own
+/// file. Returns the errors of files that could not be written.
 pub fn write_names(
     roots: &Roots,
     container: &Container<'_>,
@@ -237,7 +237,7 @@ pub fn leave(roots: &Roots, id: &ContainerId, endpoint: &Endpoint) -> Result<Lef
 }
 
 /// Whether containers on the network find each other by name. As in Docker, containers on the
-/// default network do not.
+/// default network do so only by `--link`.
 pub fn has_names(network: &Network) -> bool {
     network.name != DEFAULT
 }

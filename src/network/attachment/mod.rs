@@ -1,8 +1,9 @@
 //! The networks of one running container, from its start to its end.
 //!
 //! The order of `set_up` is: ports, leases, the attachment's file (`record`), the links, the
-//! firewall's rules, the names in hosts files. `take_down` reads the file, undoes each step and
-//! removes the file last. If `take_down` is killed before that, a later command calls it again.
+//! firewall's rules, the names in hosts files. `take_down` reads the file, undoes these steps and
+//! removes the file last. The firewall's rules of the networks stay. If `take_down` is killed
+//! before the end, a later command calls it again.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
@@ -53,9 +54,10 @@ pub struct Connected {
     /// The sockets that hold the published ports.
     pub port_sockets: Vec<OwnedFd>,
     pub networks: Joined,
-    /// The network namespace, if one of the networks is macvlan or ipvlan. The caller keeps it open
-    /// until `take_down`. Otherwise the namespace can end first, and the kernel removes the
-    /// interface some time later. Until then the next start cannot use the same MAC address.
+    /// The network namespace, if one of the networks is macvlan or ipvlan. The caller keeps the
+    /// namespace open until `take_down`, which removes the interface. Otherwise the namespace can
+    /// end first, and the kernel removes the interface some time later. Until then the next start
+    /// cannot use the same MAC address.
     pub namespace: Option<OwnedFd>,
 }
 
@@ -100,7 +102,7 @@ pub fn set_up(
     publish::open(roots, choice, &mut host, &members, &attachment, id)?;
     publish::open_loopback(&members, &attachment.port_rules(id), guarded)?;
     for (network, endpoint) in networks.iter().zip(&attachment.endpoints) {
-        // The monitor can't print a warning. If a hosts file can't be written, that container lacks
+        // The monitor can't print a warning. A container whose hosts file can't be written lacks
         // the names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
@@ -112,9 +114,9 @@ pub fn set_up(
     })
 }
 
-/// Disconnects a container from all its networks and returns them. Works after a normal exit and
-/// after a crash: what is already gone is no error. If a step fails, the steps for the other
-/// networks still run, but the attachment's file stays. Returns the first error.
+/// Disconnects a container from all its networks and returns the networks. Works after a normal
+/// exit and after a crash: what is already gone is no error. A failure at one network does not stop
+/// the steps for the others, but the attachment's file stays. Returns the first error.
 pub fn take_down(roots: &Roots, id: &ContainerId) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }

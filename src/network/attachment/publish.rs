@@ -20,8 +20,9 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports `publish`. Fails if a port is taken, if all networks are internal
-/// bridges, or if the user chose a host address of a family in which the container has no address.
+/// Claims the host's ports `publish`. Fails for example if a port is taken, if all networks are
+/// internal bridges, or if the user chose a host address of a family in which the container has no
+/// address.
 pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
     // As in Docker, `-p` is ignored without a network.
     let Some(first) = networks.first().filter(|_| !publish.is_empty()) else {
@@ -35,8 +36,8 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
         }
         fail!("ports can't be published: network {} is internal", first.name)
     };
-    // A port of a family leads to the container's address of this family, on a network that can
-    // publish.
+    // A port on a host address leads to the container's address of the same family, on a network
+    // that can publish.
     let has_target = |family: Family| {
         networks.iter().any(|network| network.can_publish() && network.pool(family).is_some())
     };
@@ -49,7 +50,7 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     };
     let defaults = Defaults { ipv4: default(Family::V4), ipv6: default(Family::V6) };
     let find_container = |protocol, at| {
-        // If an attachment can't be read, the error lacks the container's name; the kernel still
+        // If an attachment can't be read, the error lacks the container's name. The kernel still
         // refuses the port.
         let mut attachments = recover::all(roots).ok()?.into_iter().map(|(_, other)| other);
         let holder =
@@ -104,10 +105,10 @@ pub fn lead(
     open_loopback(&networks.iter().collect::<Vec<_>>(), &rules, guarded)
 }
 
-/// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which
-/// keeps the containers off the host's loopback. `guarded` says whether the kernel has the filter.
-/// Without the filter, ports answer on the host's other addresses only, and a port that is
-/// published on a loopback address is an error.
+/// Lets the host's 127.0.0.1 reach the ports, if the kernel has the filter of `network::guard`,
+/// which keeps the containers off the host's loopback. `guarded` says whether the kernel has the
+/// filter. Without the filter, ports answer on the host's other addresses only, and a port that is
+/// published on an IPv4 loopback address is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

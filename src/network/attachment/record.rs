@@ -93,7 +93,7 @@ impl Attachment {
 
     /// The container's address to which its published ports of a family lead.
     pub(super) fn target(&self, family: Family) -> Option<IpAddr> {
-        // The host can't forward packets to a macvlan or ipvlan interface.
+        // As in Docker, a macvlan or ipvlan interface publishes no ports.
         let bridged = self.endpoints.iter().filter(|endpoint| !endpoint.is_direct());
         let mut addresses = bridged.flat_map(|endpoint| &endpoint.addresses);
         let open = |address: &&Address| address.gateway.is_some() && family.has(address.address.0);

@@ -2,9 +2,9 @@
 //! leases.
 //!
 //! A cleaner of temporary files may remove the run directory while the container runs. The leases
-//! are in the state root. Each lease has the content of the file: the interface, the host's link
-//! and the published ports. After a power cut, leases of dead containers may remain, but then the
-//! host has no such link.
+//! are in the state root. Each lease also has what the file says of the interface, the host's link
+//! and the published ports. After a power cut, leases of dead containers may remain, but the host
+//! no longer has the links that they name.
 
 use std::net::IpAddr;
 
@@ -29,8 +29,8 @@ pub fn find(roots: &Roots, id: &ContainerId) -> Result<Attachment> {
     }
 }
 
-/// The attachments of all containers that run, or that ended and were not cleaned up, each with its
-/// container's id.
+/// All attachments, each with its container's id: those with a file, and those whose leases and
+/// interface still exist.
 pub fn all(roots: &Roots) -> Result<Vec<(ContainerId, Attachment)>> {
     let mut all = Vec::new();
     for id in record::all_ids(roots)? {
@@ -89,7 +89,8 @@ fn by_leases(roots: &Roots, only: Option<&ContainerId>) -> Result<Vec<(Container
     Ok(found)
 }
 
-/// Adds a leased address to the endpoint on the lease's network.
+/// Adds a lease on `network` to the container's endpoint there. Makes the endpoint if it is
+/// missing.
 fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     let pool = lease.address.map(|address| network.pool(Family::of(address)));
     // Skip an address if the network has no subnet of its family.
@@ -125,8 +126,7 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses, &lease.owner));
 }
 
-/// The MAC address of an interface for which the user chose none; `None` if the interface has the
-/// parent's.
+/// The default MAC address of an interface. `None` if the interface has the parent's MAC address.
 pub fn mac(network: &Network, addresses: &[IpAddr], id: &ContainerId) -> Option<Mac> {
     match &network.direct {
         Some(direct) if direct.kind.has_mac_of_parent() => None,

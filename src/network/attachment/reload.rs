@@ -1,7 +1,7 @@
 //! Restores parts of networks that other programs or a reboot removed: bridges and their ports,
-//! parents, IP forwarding, the firewall's rules. `reload` makes all parts again for the running
-//! containers. `restore` makes bridges, and calls `reload` only if the firewall's rules differ from
-//! the records.
+//! parents, IP forwarding, the firewall's rules. `reload` restores these parts for the running
+//! containers. `restore` makes bridges, and calls `reload` only if the firewall's rules have a
+//! fault.
 
 use super::{publish, recover, rules};
 use crate::error::Result;
@@ -12,7 +12,8 @@ use crate::network::{bridge, endpoint, parent};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Makes the bridges, their ports, the parents and all firewall rules of running containers again.
+/// Makes the missing bridges and parents of running containers. Connects the containers' links to
+/// the bridges, and makes all firewall rules again.
 pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used: Vec<Network> = Vec::new();
@@ -41,8 +42,8 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     Ok(())
 }
 
-/// After a boot, makes the bridge of every bridge network that a user created. If the firewall's
-/// rules differ from the records (`rules::flaws`), calls `reload`.
+/// For the command `boot`: makes the bridge of each bridge network that a user created. If
+/// `rules::flaws` finds a fault, calls `reload`.
 pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
     let mut networks = known(roots)?;
     // Leave out the links that are made when a container uses them: the default network's bridge,

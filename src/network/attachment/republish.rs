@@ -2,8 +2,9 @@
 //!
 //! A plan claims the new ports and changes nothing else. The caller gives the claimed sockets to
 //! the process that holds the container's ports, carries the plan out, and then closes the sockets
-//! of removed ports. So each port in the attachment is held at every moment. If the caller is
-//! killed in between, a new plan for the former ports restores them.
+//! of removed ports. In this order, each port in the attachment is held at every moment. If the
+//! caller is killed in between, a later command releases all ports of the container, and carries
+//! out a new plan for the ports of the container's record.
 
 use std::os::fd::OwnedFd;
 
@@ -31,8 +32,8 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a change to the ports `wanted`. A port that the container already has keeps its host
-    /// port. If the container's ports are not `held` by a process, they are claimed again. Fails if
-    /// a port is taken.
+    /// port. If the container's ports are not `held` by a process, they are claimed again. Fails
+    /// for example if a port is taken.
     pub fn new(roots: &Roots, id: &ContainerId, wanted: &[Publish], held: bool) -> Result<Plan> {
         let before = recover::find(roots, id)?;
         let mut networks = Vec::with_capacity(before.endpoints.len());
@@ -68,7 +69,7 @@ impl Plan {
         before
     }
 
-    /// The plan that undoes this one. It claims no ports.
+    /// The plan that undoes this plan. Claims no ports.
     pub fn inverse(self) -> Plan {
         Plan { before: self.after, after: self.before, held: Vec::new(), ..self }
     }

@@ -52,7 +52,7 @@ fn bridged<'a>(networks: &[&'a Network]) -> Vec<&'a str> {
     bridged.map(|network| network.id.as_str()).collect()
 }
 
-/// Makes sure that `networks` have their rules, and that container `id` has the rules of its ports.
+/// Adds the missing rules of `networks`, and of the ports of container `id`.
 pub(super) fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -89,8 +89,7 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
     firewall::forget(roots, &network.id, &collector(roots))
 }
 
-/// The differences between the firewall's rules and the records, one sentence each; `reload`
-/// repairs them.
+/// The faults of the firewall's rules, one sentence each. `reload` repairs them.
 pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
     firewall::flaws(roots, || {
         let mut attachments = recover::all(roots)?;

@@ -1,7 +1,7 @@
 //! The interface of the two back ends, `iptables` and `nftables`, that put rules into the kernel.
 //!
-//! A back end holds no state. `rules` has the rules as data. `firewall` decides which back end
-//! makes them and when, and repairs the rules after a kill in the middle of a change.
+//! A back end does not remember the rules. `rules` has the rules as data. `firewall` decides which
+//! back end makes the rules and when, and repairs the rules after a kill in the middle of a change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,27 +48,28 @@ impl FromStr for BackendKind {
 pub trait Backend {
     /// Which back end this is.
     fn kind(&self) -> BackendKind;
-    /// A sentence about what the host lacks for this back end; `None` if it lacks nothing.
+    /// A sentence about what the host lacks for this back end. `None` if the back end finds no
+    /// lack.
     fn shortcoming(&self) -> Option<String>;
-    /// A text that changes whenever any program changes any rule. With legacy iptables, the text
-    /// stays if a change keeps the number and the size of the rules. Cheap to compute. `None` if
-    /// unknown.
+    /// A text that changes when a program changes the rules in the kernel. With legacy iptables,
+    /// the text has only the number and the size of the rules, so it can miss a change. Cheap to
+    /// compute. `None` if unknown.
     fn stamp(&self, ipv6: bool) -> Option<String>;
-    /// A text that changes whenever any program changes a rule of mydocker. Costs more than
-    /// `stamp`. `None` if unknown.
+    /// A text that changes when a program changes a rule of mydocker. Costs more than `stamp`.
+    /// `None` if unknown.
     fn fingerprint(&self, ipv6: bool) -> Option<String>;
     /// Replaces all rules of this state root.
     fn rebuild(&self, rules: &Rules) -> Result<()>;
     /// Adds rules. After an error, the caller must make all rules again: iptables may have changed
     /// IPv4 before IPv6 failed.
     fn add(&self, ports: &[PortRule]) -> Result<()>;
-    /// Removes exactly the rules that `add` added. After an error, the caller must make all rules
-    /// again, as for `add`.
+    /// Removes the rules of `ports`, which must be all ports of one container. After an error, the
+    /// caller must make all rules again, as for `add`.
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
-    /// Removes every rule of this state root.
+    /// Removes the rules of this state root.
     fn erase(&self) -> Result<()>;
-    /// The present rules, as the host's tool prints them. With iptables these are all rules of the
-    /// host, not only those of this state root.
+    /// The present rules, as the host's tool prints them. iptables prints the rules of other
+    /// programs too.
     fn show(&self) -> Result<Vec<ShownRule>>;
 }
 

@@ -2,10 +2,10 @@
 //! target of xtables, which nft_compat of the kernel executes (linux/netfilter/nf_tables_compat.h).
 //!
 //! The module `iptables` sends these rules over netlink, because a run of iptables-restore takes
-//! 3 ms, and after a deletion 4 to 20 ms more: the tool's end waits for an RCU grace period
+//! milliseconds, and even longer after a deletion: the tool's end waits for an RCU grace period
 //! (`sys::netfilter`). iptables-nft lists a rule of this form as its own. A match of xtables
-//! compares the port, because versions before 1.8.8 cannot read a port from an expression of
-//! nf_tables.
+//! compares the port, because versions of iptables-nft before 1.8.8 cannot read a port from an
+//! expression of nf_tables.
 
 use std::net::IpAddr;
 

@@ -1,9 +1,9 @@
 //! The expressions of an nf_tables rule (linux/netfilter/nf_tables.h).
 //!
-//! A rule is a list of expressions that the kernel executes in order. One expression loads a part
-//! of the packet into a register and the next compares the register. If a comparison fails, the
-//! rule does not match. The last expression is the verdict or translates an address. A register
-//! keeps the byte order of its source: the packet's or the host's.
+//! A rule is a list of expressions that the kernel executes in order. For example, one expression
+//! loads a part of the packet into a register, and the next expression compares the register. If a
+//! comparison fails, the rule does not match. The last expression is the verdict or translates an
+//! address. A register keeps the byte order of its source: the packet's or the host's.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::network::subnet::{Family, Subnet};
 use crate::port::Protocol;
 use crate::sys::netlink::{Batch, numbers};
 
-// Attributes (linux/netfilter/nf_tables.h), which no crate has.
+// Attributes (linux/netfilter/nf_tables.h), which the crates libc and linux-raw-sys lack.
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
@@ -24,10 +24,10 @@ const NFTA_IMMEDIATE_DATA: u16 = 2;
 numbers!(u32, libc: NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO);
 numbers!(u32, libc: NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER);
 numbers!(u32, libc: NFT_CT_STATE, NFT_CT_STATUS, NFT_NAT_DNAT, NFT_CMP_EQ, NFT_CMP_NEQ);
-// The registers of nf_tables; one of them is only for verdicts.
+// The registers of nf_tables. NFT_REG_VERDICT is only for verdicts.
 numbers!(u32, libc: NFT_REG_VERDICT, NFT_REG_1, NFT_REG_2);
 
-/// Adds a 32-bit number in network byte order, as nf_tables expects all numbers.
+/// Adds an attribute with a 32-bit number, in the network byte order that nf_tables expects.
 pub fn number(batch: &mut Batch, kind: u16, value: u32) {
     batch.attribute(kind, &value.to_be_bytes());
 }
@@ -181,7 +181,7 @@ impl<'a> Rule<'a> {
     }
 
     /// Executes a match or a target of xtables (`kind`) by its name and revision. `options` is the
-    /// struct with its options.
+    /// struct of the match or the target.
     pub fn xtables(&mut self, kind: &str, name: &str, revision: u32, options: &[u8]) -> &mut Self {
         // NFTA_MATCH_* and NFTA_TARGET_* are the same numbers.
         const NAME: u16 = 1;

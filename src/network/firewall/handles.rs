@@ -1,7 +1,8 @@
-//! The handles of mydocker's rules in nf_tables, as a text. A rule keeps its handle until it is
-//! deleted, so two equal texts mean that no rule of mydocker has changed, whatever other programs
-//! did to their own rules. This file only reads, through `message`; `nftables` and `iptables` make
-//! the rules.
+//! The handles of mydocker's rules in nf_tables, as a text. A rule keeps its handle until the rule
+//! is deleted, and a table gives no handle twice. So two equal texts mean that no rule of mydocker
+//! has changed, unless a program has deleted the whole table and made it again. Changes of other
+//! programs' rules do not change the text. This file only reads, through `message`; `nftables` and
+//! `iptables` make the rules.
 
 use std::fmt::Write;
 

@@ -1,13 +1,13 @@
-//! Rules by iptables(8), which are in nf_tables or in legacy tables. Each change is one run of
-//! `iptables-restore --noflush`, and one of `ip6tables-restore` for IPv6. The tool commits each
-//! table of the text separately (COMMIT): the kernel applies the table's lines completely or not at
-//! all. With nf_tables, `add` and `remove` change the rules of a container's ports over netlink
-//! (`compat`). `add` runs the tool only if netlink fails.
+//! Rules by iptables(8), in nf_tables or in the legacy tables. A change is a run of
+//! `iptables-restore --noflush`, or of `ip6tables-restore` for IPv6. The tool commits each table of
+//! the text separately (COMMIT): the kernel applies the table's lines completely or not at all.
+//! With nf_tables, `add` and `remove` change the rules of a container's ports over netlink
+//! (`compat`), and `add` runs the tool only if netlink fails.
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all
-//! rules depends on the present rules. If another program or state root makes one of its lines
-//! impossible before the kernel gets the text (for example, by creating the chain of a `-N`), the
-//! kernel refuses that table, and `change` tries again with the new rules.
+//! rules depends on the present rules. Another program or state root may make a line of the text
+//! impossible before the kernel gets the text, for example by creating the chain of a `-N`. Then
+//! that table is refused, and `change` tries again with the new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -28,20 +28,20 @@ use crate::sys::trace;
 
 const USER: &str = "MYDOCKER-USER";
 const NAT: &str = "nat";
-/// The maximum number of attempts at a change while other programs also change rules.
+/// The maximum number of attempts at a change: other programs may change rules at the same time.
 const ATTEMPTS: u32 = 10;
-/// Where to look for the tools if PATH lacks these directories.
+/// Where to look for `iptables-restore` after the directories of PATH.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
-/// The back end that runs iptables-restore. Its chains, whose names end in the state root's suffix,
-/// except `MYDOCKER-USER`:
+/// The back end that runs iptables-restore. Its chains follow. Each name ends in the state root's
+/// suffix, except `MYDOCKER-USER`:
 ///
 /// - `MYDOCKER-FORWARD`, from FORWARD: first calls `MYDOCKER-USER`, then decides which packets of
 ///   each network pass. `MYDOCKER-USER` is for the administrator's rules: mydocker creates it, and
 ///   removes it only while it is empty.
-/// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: leads packets to published ports. Only packets to
-///   the host itself reach this chain, so a container's packets to port 80 of another machine stay
-///   unchanged.
+/// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: translates packets to published ports. Only
+///   packets to the host itself reach this chain, so a container's packets to port 80 of another
+///   machine stay unchanged.
 /// - `MYDOCKER-SNAT`, from POSTROUTING: masquerades packets that leave the host, and packets to a
 ///   published port whose answer would otherwise bypass the host.
 /// - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
@@ -56,11 +56,12 @@ pub struct Iptables {
 }
 
 impl Iptables {
-    /// `None` if the host has no iptables.
+    /// The back end for the state root whose chains have this suffix; `None` if the host has no
+    /// iptables.
     pub fn find(suffix: &str) -> Option<Iptables> {
         let restore = find("iptables-restore")?;
-        // `iptables-restore` is a link to `xtables-nft-multi` or `xtables-legacy-multi`. In old
-        // versions, which had only the legacy kind, it is a link to `xtables-multi`.
+        // `iptables-restore` is a link to `xtables-nft-multi` or `xtables-legacy-multi`. Before
+        // version 1.8 the link leads to `xtables-multi`, which uses the legacy tables.
         let target = std::fs::canonicalize(&restore).ok()?;
         let name = target.file_name()?.to_string_lossy().into_owned();
         Some(Iptables {
@@ -86,7 +87,7 @@ impl Iptables {
 
     fn restore(&self, family: Family, text: &str) -> Result<()> {
         let tool = self.tool(family, "restore")?;
-        // `-w`: wait while another program changes rules.
+        // `-w`: with the legacy tables, wait while another program changes rules.
         let spawned = Command::new(&tool)
             .args(["--noflush", "-w"])
             .stdin(Stdio::piped())
@@ -119,7 +120,7 @@ impl Iptables {
         Ok(())
     }
 
-    /// All present rules of the host, in the format of iptables-save(8).
+    /// The present rules of a family, as iptables-save(8) prints them.
     fn save(&self, family: Family) -> Result<String> {
         let tool = self.tool(family, "save")?;
         let done = Command::new(&tool).stdin(Stdio::null()).output();
@@ -145,7 +146,7 @@ impl Iptables {
         }
     }
 
-    /// The rules that jump to mydocker's chains, as pairs of table and rule.
+    /// The host's rules that jump to mydocker's chains, as pairs of table and rule.
     fn jumps(&self) -> [(&'static str, String); 5] {
         let local = "-m addrtype --dst-type LOCAL";
         [
@@ -157,12 +158,12 @@ impl Iptables {
         ]
     }
 
-    /// The text that makes all rules again. `saved` shows which jumps exist.
+    /// The text that makes all rules again. `saved` has the present rules.
     fn everything(&self, family: Family, rules: &Rules, saved: &str) -> String {
         let mut text = String::from("*filter\n");
         if !has_chain(saved, USER) {
-            // If another command has created the chain by now, this line fails, so the chain is not
-            // emptied.
+            // If another command has created the chain by now, `-N` fails. A line `:CHAIN` would
+            // empty the chain instead.
             line(&mut text, format_args!("-N {USER}"));
         }
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
@@ -278,9 +279,8 @@ impl Iptables {
             if network.masquerades {
                 line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
             }
-            // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1 (the
-            // rule below). Without these rules the container would answer directly, and the answer
-            // would not be translated.
+            // A neighbour may use a published port (hairpin). Without this rule the container would
+            // answer the neighbour directly, and the answer would not be translated.
             line(
                 text,
                 format_args!(
@@ -288,6 +288,7 @@ impl Iptables {
                 ),
             );
         }
+        // The host may use a published port by 127.0.0.1. A container can't answer to 127.0.0.1.
         if family == Family::V4 {
             line(text, format_args!("-A {chain} -s 127.0.0.0/8 -o {bridge} -j MASQUERADE"));
         }
@@ -319,7 +320,7 @@ impl Iptables {
     }
 
     /// The text that removes what `everything` made. `MYDOCKER-USER` stays while it has a rule, or
-    /// while the chain of another state root jumps to it.
+    /// while a chain that is not of this state root jumps to it.
     fn nothing(&self, saved: &str) -> String {
         let is_users = |rule: &str| rule.starts_with(&format!("-A {USER} "));
         let leads_there = |rule: &str| {
@@ -344,7 +345,7 @@ impl Iptables {
                     line(&mut text, format_args!("-D {rule}"));
                 }
             }
-            // Empty all chains first: a chain that another jumps to can't be deleted.
+            // Empty the chains first: a chain that a rule jumps to can't be deleted.
             for chain in chains.iter().filter(|chain| **chain != USER) {
                 line(&mut text, format_args!("-F {chain}"));
             }
@@ -365,9 +366,9 @@ impl Iptables {
         // If the tool is missing or fails, it can remove nothing.
         let Ok(saved) = self.save(family) else { return Ok(()) };
         self.change(family, |saved| self.nothing(saved))?;
-        // If two state roots are erased at the same time, each may see the other's jump to
-        // `MYDOCKER-USER`, and both leave the chain. Repeat: the last of them sees no such jump and
-        // removes the chain.
+        // If the rules of two state roots are removed at the same time, each removal may see the
+        // jump of the other state root to `MYDOCKER-USER` and leave the chain. Repeat: the last
+        // removal sees no such jump and removes the chain.
         if has_chain(&saved, USER) {
             self.change(family, |saved| self.nothing(saved))?;
             self.change(family, |saved| self.nothing(saved))?;
@@ -412,7 +413,7 @@ impl Backend for Iptables {
         ] {
             chains.push(Chain { table, name, leading_to: None });
         }
-        // If the handles can't be read, report none: then the rules count as changed.
+        // If the handles can't be read, return no fingerprint: then the rules count as changed.
         handles::of(&chains, ipv6).ok()
     }
 
@@ -490,8 +491,8 @@ impl Backend for Iptables {
     }
 }
 
-/// The patterns that match all bridges: one for the prefix of mydocker's bridges, of any state
-/// root, and the names that users of this state root chose.
+/// The patterns for bridges: one for all bridges with mydocker's prefix, of any state root, and the
+/// names of the other bridges in `rules`.
 fn all_bridges(rules: &Rules) -> Vec<String> {
     let pattern = format!("{BRIDGE_PREFIX}+");
     std::iter::once(pattern).chain(rules.unprefixed().map(str::to_owned)).collect()

@@ -1,8 +1,8 @@
-//! Messages of nf_tables (linux/netfilter/nf_tables.h): tables, chains and rules, byte for byte as
-//! nft(8) sends them.
+//! Messages of nf_tables (linux/netfilter/nf_tables.h) about tables, chains and rules. A test
+//! compares messages with those that nft(8) sends.
 //!
-//! The kernel applies all messages between the begin and the end of a batch, or none of them.
-//! Numbers in attributes are big-endian. The expressions of a rule are in `expression`.
+//! The kernel applies all messages between the begin and the end of a batch, or none of them. The
+//! expressions of a rule are in `expression`.
 
 use rustix::io::Errno;
 
@@ -27,7 +27,7 @@ const NEW_RULE: u16 = message(libc::NFT_MSG_NEWRULE);
 const GET_RULE: u16 = message(libc::NFT_MSG_GETRULE);
 const DELETE_RULE: u16 = message(libc::NFT_MSG_DELRULE);
 
-// Attributes (linux/netfilter/nf_tables.h), which no crate has.
+// Attributes (linux/netfilter/nf_tables.h), which the crates libc and linux-raw-sys lack.
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_CHAIN_TABLE: u16 = 1;
@@ -237,8 +237,8 @@ impl Change {
         self.rehearse()
     }
 
-    /// Sends the change without the batch's end: the kernel checks every message and loads the
-    /// modules that it needs, but changes nothing.
+    /// Sends the change. Without the end of the batch, which `carry_out` adds, the kernel checks
+    /// every message and loads the modules that the messages need, but changes nothing.
     pub fn rehearse(self) -> Result<()> {
         with_socket(|socket| socket.commit(self.batch)).context(|| "nftables")
     }
@@ -259,7 +259,7 @@ fn batch_header() -> [u8; 4] {
 }
 
 fn comment(text: &str) -> Vec<u8> {
-    // An owner is a container's id. Cut a longer text, because the length is one byte.
+    // Cut a text of more than 254 bytes, because the length has only one byte.
     let length = text.len().min(usize::from(u8::MAX) - 1);
     let mut data = vec![NFTNL_UDATA_RULE_COMMENT, length as u8 + 1];
     data.extend_from_slice(&text.as_bytes()[..length]);

@@ -3,15 +3,15 @@
 //!
 //! The records of a state root determine the rules (`rules`). `state` records a stamp of the packet
 //! filter in the run root. A container's start normally finds the stamp, or the fingerprint of
-//! mydocker's own rules, unchanged, and adds only the rules of the container's ports. All rules of
-//! this state root are made again if both differ, because another program may have changed the
-//! rules, or if a network of the container has no rules yet. A reboot removes the stamp with the
-//! rules.
+//! mydocker's own rules, unchanged, and adds only the rules of the container's ports. If the stamp
+//! and the fingerprint have changed, another program may have changed the rules. Then the start
+//! makes all rules of this state root again. A start also makes all rules again if a network of the
+//! container has no rules yet. A reboot removes the stamp with the rules.
 //!
-//! A `Backend` writes the rules: iptables if the host has it, because other programs' rules are in
-//! the same chains; otherwise nf_tables directly. This module reads no record of a network or a
-//! container. Imports go one way: a file knows only those above it in this list, which a test
-//! reads.
+//! A `Backend` writes the rules: by iptables, or in nf_tables directly. `Choice::Auto` prefers
+//! iptables, because other programs' rules are in the same chains. This module reads no record of a
+//! network or a container. Imports go one way: a file knows only the files above it in this list,
+//! which a test reads.
 //!
 //! 1. `rules`: the rules as data
 //! 2. `expression`: the expressions of an nf_tables rule
@@ -19,7 +19,7 @@
 //! 4. `compat`: the rules of ports as iptables-nft writes them
 //! 5. `handles`: the numbers of the rules in the kernel
 //! 6. `backend`: the interface of the two back ends
-//! 7. `state`: the file that records the rules
+//! 7. `state`: the file `firewall.json`
 //! 8. `iptables`: rules by iptables-restore
 //! 9. `nftables`: rules by netlink
 
@@ -45,8 +45,8 @@ use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 /// `--firewall`: which back end makes the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The back end that made the present rules; if there are none, iptables if it is installed,
-    /// otherwise nftables.
+    /// The back end that made the present rules, if it is known and installed. Otherwise iptables
+    /// if it is installed, else nftables.
     #[default]
     Auto,
     Kind(BackendKind),
@@ -78,7 +78,7 @@ fn backend(kind: BackendKind, suffix: &str) -> Option<Box<dyn Backend>> {
     }
 }
 
-/// The packet filter of the host, locked against other commands of this state root.
+/// The packet filter of the host, locked against other processes that use this run root.
 struct Firewall<'a> {
     roots: &'a Roots,
     backend: Box<dyn Backend>,
@@ -90,26 +90,28 @@ impl<'a> Firewall<'a> {
     /// Opens and locks the packet filter. `None` if the chosen back end's tool isn't installed.
     fn open(roots: &'a Roots, choice: Choice) -> Result<Option<Firewall<'a>>> {
         let lock = Lock::wait(&roots.run.join("firewall.lock"), LockMode::Exclusive)?;
-        // If the state can't be read, continue without one: then all rules are made again.
+        // If the state can't be read, continue without a state: then `set_up` and `take_down` make
+        // all rules again.
         let state: Option<State> =
             store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
         let suffix = naming::chain_suffix(roots);
         let maker = state.as_ref().filter(|_| choice == Choice::Auto);
         let maker = maker.and_then(|state| state.backend.0);
-        // Also `None` if the tool that made the rules was removed later.
+        // The back end is also `None` if the tool that made the rules was removed later.
         let backend = maker.and_then(|kind| backend(kind, &suffix));
         let Some(backend) = backend.or_else(|| choice.backend(&suffix)) else { return Ok(None) };
         Ok(Some(Firewall { roots, backend, state, _lock: lock }))
     }
 
-    /// Whether no other program has changed mydocker's rules since the state was written.
+    /// Whether mydocker's rules count as unchanged since the state was written. If only the stamp
+    /// has changed, records the new stamp.
     fn is_intact(&mut self) -> Result<bool> {
         let Some(state) = &self.state else { return Ok(false) };
         if state.backend != self.maker() {
             return Ok(false);
         }
-        // Take the stamp before the fingerprint: a change between the two makes the next command
-        // look again.
+        // Take the stamp before the fingerprint: if a program changes rules between these two
+        // steps, the next stamp differs, and the fingerprint is compared again.
         let stamp = self.stamp(state.ipv6);
         if stamp.is_some() && stamp == state.stamp.0 {
             return Ok(true);
@@ -132,8 +134,8 @@ impl<'a> Firewall<'a> {
         Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.stamp(ipv6)?))
     }
 
-    /// The fingerprint of mydocker's rules. It includes the boot id, because handles start from 1
-    /// again at each boot.
+    /// The fingerprint of mydocker's rules, with the boot id: handles start from 1 again at each
+    /// boot.
     fn fingerprint(&self, ipv6: bool) -> Option<String> {
         Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.fingerprint(ipv6)?))
     }
@@ -146,7 +148,7 @@ impl<'a> Firewall<'a> {
         self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
     }
 
-    /// Whether a command was killed while it made all rules again, in `rebuild`.
+    /// Whether the last `rebuild` did not finish, for example because the command was killed.
     fn is_cut_short(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.backend.is_none())
     }
@@ -155,9 +157,9 @@ impl<'a> Firewall<'a> {
     /// networks that have rules now, without the ports of container `except`. If no network needs
     /// rules, removes all rules.
     ///
-    /// During this call the state names no back end. So after a kill the next command makes all
-    /// rules again, and `system check` reports the kill. Rules of another back end are removed
-    /// last.
+    /// While the back end makes the rules, the state names no back end. So after a kill the next
+    /// `set_up` makes all rules again, and `system check` reports a change that was cut short.
+    /// Rules of another back end are removed last.
     fn rebuild(
         &mut self,
         networks: &[&str],
@@ -179,8 +181,8 @@ impl<'a> Firewall<'a> {
         self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
         if let Err(error) = self.backend.rebuild(&rules) {
             // Report this failure, and restore the former state. If iptables changed some rules
-            // before the failure, they no longer match that state, so the next command makes all
-            // rules again.
+            // before the failure, the stamp and the fingerprint normally differ from those in the
+            // former state, so the next `set_up` makes all rules again.
             let _ = match before {
                 Some(state) => self.write(state),
                 None => self.erase(),
@@ -217,7 +219,7 @@ impl<'a> Firewall<'a> {
     /// Writes the state, with the present stamp and fingerprint if `intact`, otherwise without
     /// them.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
-        // Without a stamp and a fingerprint, the next command makes all rules again.
+        // Without a stamp and a fingerprint, the next `set_up` makes all rules again.
         let known = |text: Option<String>| OrEmpty(text.filter(|_| intact));
         state.stamp = known(self.stamp(state.ipv6));
         state.fingerprint = known(self.fingerprint(state.ipv6));
@@ -248,8 +250,9 @@ impl<'a> Firewall<'a> {
 }
 
 /// Makes sure that the networks with the ids `networks` have their rules, and that container `id`
-/// has the rules of its `ports`. The container's attachment must be written already, because
-/// another command may make all rules from the attachments at any moment.
+/// has the rules of its `ports`. If the chosen back end is missing or has a `shortcoming`, succeeds
+/// only without `ports`. The container's attachment must be written already, because another
+/// command may make all rules from the attachments at any moment.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -281,9 +284,9 @@ pub fn set_up(
     }
 }
 
-/// Removes the rules of container `id`'s ports, then calls `forget`, which must write the
-/// container's attachment without these rules. Both happen under the lock, so that no other command
-/// makes the rules again from the old attachment.
+/// Removes the rules of container `id`'s `ports`, then calls `forget`, which must write an
+/// attachment of the container that no longer asks for these rules. If there are `ports`, `forget`
+/// runs under the lock, so that no other command makes the rules again from the old attachment.
 pub fn take_down(
     roots: &Roots,
     id: &ContainerId,
@@ -299,13 +302,13 @@ pub fn take_down(
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
             Ok(()) => firewall.forget_ports(id, was_intact)?,
-            // Another program may have changed the rules, so make the remaining ones again.
+            // Another program may have changed the rules, so make all other rules again.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }
     } else if !firewall.is_intact()? {
-        // The state does not name the container, or it names no back end: a command was killed
-        // before it recorded the rules, or the state was removed. The container's rules may exist,
-        // so make all other rules again.
+        // The state does not name the container or does not name a back end, for example because
+        // the state was removed, or because a command was killed before it recorded the rules. The
+        // container's rules may exist, so make all other rules again.
         firewall.rebuild(&[], Some(id), collect)?;
     }
     forget()
@@ -336,9 +339,8 @@ pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<Strin
     Ok((firewall.backend.kind().name(), rules))
 }
 
-/// The differences between the rules and the state, one sentence each; `reload` repairs them. Empty
-/// if this state root has no rules. `attached` returns the ids of the containers that are on a
-/// network.
+/// The flaws of the rules, one sentence each; `reload` repairs them. Empty if there is no state
+/// file. `attached` returns the ids of the containers that are on a network.
 pub fn flaws(
     roots: &Roots,
     attached: impl FnOnce() -> Result<Vec<ContainerId>>,
@@ -380,8 +382,8 @@ pub fn reload(
     }
 }
 
-/// A sentence about what the host lacks for the rules; `None` if it lacks nothing, or if rules
-/// exist already.
+/// A sentence about what the host lacks for the rules; `None` if the host lacks nothing, or if the
+/// state file exists.
 pub fn shortcoming(roots: &Roots, choice: Choice) -> Option<String> {
     if roots.run.join("firewall.json").exists() {
         return None;

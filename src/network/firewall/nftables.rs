@@ -1,11 +1,11 @@
-//! Rules by nf_tables directly, over netlink. This back end needs no program on the host, except
-//! that `show` runs nft(8).
+//! Rules by nf_tables directly, over netlink. This back end runs no program, except that `show`
+//! runs nft(8).
 //!
-//! Each family has one table, `mydocker` with the state root's suffix (`nft list table ip
-//! mydocker`). Each change of a table is one batch. A kernel built with modules needs nf_tables,
-//! nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib, nft_fib_ipv4 and, for IPv6, nft_fib_ipv6, and
-//! the modules that these depend on; `conntrack` needs nf_conntrack_netlink. The kernel loads them
-//! by modprobe.
+//! Each family that is used has one table, `mydocker` with the state root's suffix (`nft list table
+//! ip mydocker`). Each change of a table is one batch. The kernel modules of this back end are
+//! nf_tables, nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib, nft_fib_ipv4 and, for IPv6,
+//! nft_fib_ipv6. The module `conntrack` of mydocker needs nf_conntrack_netlink. The kernel loads
+//! missing modules by modprobe.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -26,20 +26,21 @@ const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", 
 
 /// The back end that sends netlink messages to nf_tables. The chains of its tables:
 ///
-/// - `forward`: drops packets between networks. Into a network it lets only answers and packets to
-///   a published port.
-/// - `ports`, from `prerouting` and `output`: leads packets to published ports; one rule per port,
-///   with the container's id as its comment. Only packets to the host itself reach this chain.
+/// - `forward`: drops packets between networks. From elsewhere, only answers and packets to a
+///   published port pass into a network.
+/// - `ports`, from `prerouting` and `output`: translates packets to published ports; one rule per
+///   port, with the container's id as the rule's comment. Only packets to the host itself reach
+///   this chain.
 /// - `postrouting`: masquerades packets that leave the host, and packets to a published port whose
 ///   answer would otherwise bypass the host.
 /// - `input`: keeps containers off the host's loopback.
 ///
-/// Every packet passes the chains of all tables in the order of their priorities, and mydocker's
-/// chains have the usual priorities. If any chain drops a packet, no other chain can accept it. So
-/// an administrator filters with a chain of lower priority (`type filter hook forward priority
-/// -10`). If another table drops forwarded packets, as the policy of Docker or ufw does, no rule
-/// here can let them pass. On such a host use iptables, which has all programs' rules in the same
-/// chains.
+/// At a hook, a packet passes the chains of all tables in the order of the chains' priorities. If
+/// one chain drops a packet, no other chain can accept the packet. So an administrator can filter
+/// in a chain of another table (for example `type filter hook forward priority -10`). But if
+/// another table drops forwarded packets, as the policy of Docker or ufw does, no rule here can let
+/// the packets pass. On such a host use the back end `iptables`: its rules are in the same chains
+/// as those of the other programs.
 pub struct Nftables {
     table: String,
 }
@@ -148,13 +149,13 @@ fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
                 rule.saddr(subnet).oifname_not(bridge).masquerade();
             });
         }
-        // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1 (the
-        // rule below). Without these rules the container would answer directly, and the answer
-        // would not be translated.
+        // A neighbour may use a published port (hairpin). Without this rule the container would
+        // answer the neighbour directly, and the answer would not be translated.
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
         });
     }
+    // The host may use a published port by 127.0.0.1. A container can't answer to 127.0.0.1.
     if table.family == Family::V4 {
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(&loopback()).oifname(bridge).masquerade();
@@ -240,7 +241,7 @@ impl Backend for Nftables {
                 chain = name;
             } else if !ours.is_empty() && line != "}" {
                 let place = |chain: &str| format!("{ours} {chain}");
-                // Keep the first line of a base chain (`type … hook …`) with any rule of the chain.
+                // Show the first line of a base chain (`type … hook …`) with any rule of the chain.
                 let leads_to = match line.rsplit_once("jump ") {
                     Some((_, to)) => Some(place(to)),
                     None if line.starts_with("type ") => Some(place(chain)),

@@ -3,7 +3,7 @@
 //!
 //! The caller makes the rules from its records. The firewall puts the rules into the kernel, and
 //! reads no records. To add a container's ports the firewall needs only the rules of this
-//! container. To make all rules again, it calls the caller's function `Collect`.
+//! container. To make all rules again, the firewall calls the caller's function `Collect`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -29,7 +29,7 @@ pub struct NetworkRules {
 /// The rule that one published port needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PortRule {
-    /// The id of the container. It becomes the rule's comment.
+    /// The id of the container, which becomes the rule's comment.
     pub owner: ContainerId,
     pub protocol: Protocol,
     /// The address and port on the host. An unspecified address means all addresses of the host.
@@ -45,12 +45,13 @@ pub struct Rules {
     pub ports: Vec<PortRule>,
 }
 
-/// Collects the rules of a state root: the rules of the networks that containers use, of the
-/// networks with the given ids, and of all published ports except those of the given container.
+/// Collects the rules of a state root: the rules of the networks with the given ids, and the rules
+/// of the networks and the published ports of all containers except the given container.
 pub type Collect<'a> = dyn Fn(&[&str], Option<&ContainerId>) -> Result<Rules> + 'a;
 
 impl Rules {
-    /// One rule of each kind. A rehearsal with them shows what the kernel supports.
+    /// An example network and an example port. A rehearsal of their rules shows what the kernel
+    /// supports.
     pub fn example() -> Rules {
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let subnets = vec![Subnet::around(address, 24)];

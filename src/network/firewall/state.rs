@@ -1,9 +1,9 @@
 //! `<run>/firewall.json`: which back end made the rules of a state root, and for which networks and
 //! containers.
 //!
-//! The next command compares the packet filter's stamp with the one in this file. If they are
-//! equal, the rules count as unchanged, and the command does not read them. The file is in the run
-//! root, because a reboot removes the rules too.
+//! The next command that needs the rules compares the packet filter's stamp with the stamp in this
+//! file. If the stamps are equal, the rules count as unchanged, and the command does not read the
+//! rules. The file is in the run root, because a reboot removes the rules too.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -14,14 +14,14 @@ use crate::store::OrEmpty;
 /// The content of the file.
 #[derive(Serialize, Deserialize)]
 pub struct State {
-    /// The back end that made the rules. Empty during `rebuild`, when rules of two back ends may
-    /// exist.
+    /// The back end that made the rules. Empty during `rebuild` and after a killed `rebuild`, when
+    /// rules of two back ends may exist.
     pub backend: OrEmpty<BackendKind>,
     /// While the packet filter has this stamp, the rules count as unchanged. If empty, only the
     /// fingerprint is compared.
     pub stamp: OrEmpty<String>,
-    /// A text that changes with mydocker's own rules. It is compared if the stamp differs. If
-    /// empty, the rules count as changed.
+    /// A text that changes with mydocker's own rules. It is compared only if the stamp differs. If
+    /// the stamp differs and this text is empty, the rules count as changed.
     pub fingerprint: OrEmpty<String>,
     pub ipv6: bool,
     /// The ids of the networks that have rules.

@@ -1,10 +1,9 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
-//! steps that reduce the bounding, permitted and effective sets. In containers of the engine the
-//! inheritable and ambient sets are empty, as in Docker (CVE-2022-24769). Only an OCI bundle can
-//! fill these two sets (`grant`).
+//! steps that change the sets. In containers of the engine the inheritable and ambient sets are
+//! empty, as in Docker (CVE-2022-24769). Only the OCI runtime can fill these two sets (`grant`).
 //!
-//! A set is a mask in which bit N stands for capability number N. `names`, from the crate
-//! `seccomp-compiler`, lists the names by number.
+//! A set is a mask in which bit N stands for capability number N. The module `names`, from the
+//! crate `seccomp-compiler`, lists the names in the order of the numbers.
 
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -75,8 +74,9 @@ pub fn list_names(set: u64) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// Removes all capabilities but `keep` from the bounding set, so that no program with file
-/// capabilities can gain them. Needs CAP_SETPCAP, so callers do this before `limit`.
+/// Removes all capabilities but `keep` from the bounding set. execve(2) then grants none of the
+/// removed capabilities from a file's permitted set. Needs CAP_SETPCAP, so callers call this before
+/// `limit`.
 pub fn limit_bounding(keep: u64) -> Result<()> {
     let drop = all() & !keep;
     for number in (0..64).filter(|number| drop & (1u64 << number) != 0) {
@@ -88,8 +88,9 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
 }
 
 /// Reduces the effective set to its capabilities in `keep`, and the permitted set to the same ones
-/// and those in `spare`. Empties the inheritable set, as Docker does since CVE-2022-24769. Adds no
-/// capability, so the effective set of a process that has left UID 0 stays empty.
+/// and those in `spare`. Empties the inheritable set, as Docker does since CVE-2022-24769, and
+/// thereby the ambient set. Adds no capability, so the effective set of a process that has left UID
+/// 0 stays empty.
 ///
 /// `raise` can make the capabilities in `spare` effective later. The next execve(2) drops those
 /// that are not in the bounding set.
@@ -108,9 +109,10 @@ pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     Ok(now.permitted)
 }
 
-/// Sets the inheritable set, and adds `ambient` to the ambient set, which a program without file
-/// capabilities keeps. Afterwards only the effective, ambient and `spare` capabilities are
-/// permitted. Fails with EPERM if a capability in `ambient` is not permitted or not inheritable.
+/// Sets the inheritable set, and adds `ambient` to the ambient set. execve(2) of a file without
+/// capabilities keeps the ambient set. Afterwards only the effective, ambient and `spare`
+/// capabilities are permitted. Fails with EPERM if a capability in `ambient` is not permitted or
+/// not inheritable, or if the kernel refuses a capability in `inheritable` (capset(2)).
 pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let inheritable = CapabilitySet::from_bits_retain(inheritable);
@@ -129,8 +131,8 @@ pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
-/// Adds `capabilities` to the effective set, and leaves the other sets as they are: without its
-/// inheritable capabilities a process would lose its ambient ones. Fails with EPERM if one of
+/// Adds `capabilities` to the effective set. Keeps the other sets: if the inheritable set were
+/// emptied, the process would lose its ambient capabilities. Fails with EPERM if one of
 /// `capabilities` is not permitted.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;

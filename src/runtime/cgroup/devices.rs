@@ -44,7 +44,8 @@ const READ: u8 = 2;
 const WRITE: u8 = 4;
 const ALL: u8 = MKNOD | READ | WRITE;
 
-/// The rules that runc adds: a container may create every node, but open only the standard devices.
+/// The rules that runc adds. They allow a container to create every node and to open the standard
+/// devices.
 const STANDARD: [Rule; 10] = [
     Rule { kind: Kind::Character, major: None, minor: None, access: MKNOD },
     Rule { kind: Kind::Block, major: None, minor: None, access: MKNOD },
@@ -62,7 +63,7 @@ const fn character(major: u32, minor: Option<u32>) -> Rule {
     Rule { kind: Kind::Character, major: Some(major), minor, access: ALL }
 }
 
-/// The syntax of devices.allow in cgroup v1.
+/// Writes a rule in the syntax of devices.allow in cgroup v1.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
@@ -206,6 +207,7 @@ pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> R
 }
 
 /// As [`restrict_v1`], for a v2 cgroup. Returns false if the kernel supports no device programs.
+/// Fails with the errors of `sys::bpf::restrict_devices`.
 pub fn restrict_v2(
     directory: BorrowedFd<'_>,
     given: &[(DeviceVerdict, DeviceRule)],
@@ -216,7 +218,7 @@ pub fn restrict_v2(
         .traced("bpf", || format!("{} rules for devices as a program of the cgroup", rules.len()));
     match restricted {
         Ok(()) => Ok(true),
-        // The kernel lacks CONFIG_BPF_SYSCALL or CONFIG_CGROUP_BPF.
+        // The kernel lacks CONFIG_BPF_SYSCALL or CONFIG_CGROUP_BPF, or is older than Linux 4.15.
         Err(Errno::NOSYS | Errno::INVAL) => Ok(false),
         Err(error) => Err(error).context(|| "restrict the container's devices by BPF"),
     }
@@ -245,10 +247,10 @@ const EXIT: u8 = (BPF_JMP | END) as u8;
 
 /// Compiles the rules to a program that checks them from the last to the first.
 ///
-/// The register ACCESS holds the kinds of access that no rule has allowed yet. A rule that allows
-/// removes its kinds of access, and returns 1 if none is left. A rule that denies returns 0 if its
-/// kinds of access include one in ACCESS. If no rule has decided, the program returns 0. The kernel
-/// passes the context in register 1.
+/// The register ACCESS holds the kinds of access that no rule has allowed yet. An allow rule
+/// removes its kinds of access from ACCESS. If ACCESS is then empty, the program returns 1. If a
+/// deny rule has a kind of access that is in ACCESS, the program returns 0. If no rule has decided,
+/// the program returns 0. The kernel passes the context in register 1.
 fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
     const CONTEXT: u8 = 1;
@@ -419,9 +421,9 @@ mod tests {
                 for (major, minor) in [(1, 3), (7, 0), (8, 0), (8, 1), (10, 229), (10, 230)] {
                     for access in 1..=ALL {
                         let one = Rule { kind, major: Some(major), minor: Some(minor), access };
-                        // Each kind is checked by itself, because no list here allows reading and
-                        // writing by different rules. With such a list, cgroup v1 refuses to open
-                        // a device for both.
+                        // Each kind of access is checked by itself, because no list here allows
+                        // reading and writing by different rules. With such a list, cgroup v1
+                        // refuses to open a device for both.
                         let by_list = [MKNOD, READ, WRITE].into_iter().all(|bit| {
                             let names = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
                             access & bit == 0
@@ -450,8 +452,9 @@ mod tests {
         let refused = |given: &[_]| List::of(given).err().unwrap().to_string();
         let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
-        // These rules deny all devices with major number 1, and the standard rules then allow some
-        // of them. So neither a list of denied nor a list of allowed devices can express all rules.
+        // These rules deny all character devices with major number 1, and the standard rules then
+        // allow some of these. So neither a list of denied devices nor a list of allowed devices
+        // can express all rules.
         refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 

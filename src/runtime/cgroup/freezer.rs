@@ -7,7 +7,7 @@
 //! example because the processes fork, `freeze` sends the processes SIGSTOP, and SIGCONT once all
 //! of them are in the freezer cgroup. The cgroup `stopped` below the freezer cgroup records the
 //! SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT.
-//! `freeze` does not forbid forks (`pids.max`) instead, because most shells would fail.
+//! `freeze` does not use `pids.max` to forbid forks, because most shells would fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -30,7 +30,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long `freeze` may move processes. A container may have thousands.
 const MAX_MOVE: Duration = Duration::from_secs(60);
 /// How long `thaw` moves processes out of the cgroup. Processes that stay there do no harm: a later
-/// `freeze` finds them, and the container's end removes the cgroup.
+/// `freeze` finds them, and a later `thaw` moves them.
 const MAX_LEAVE: Duration = Duration::from_secs(2);
 /// How long `freeze` moves running processes before it sends SIGSTOP. Few containers need longer.
 const FREE_TIME: Duration = Duration::from_millis(250);
@@ -39,8 +39,8 @@ const STOPPED: &str = "stopped";
 
 /// Freezes the processes in the container's `cgroups`. All of these processes are in the first of
 /// `cgroups` or below it. On v1 `freeze` creates the freezer cgroup `parent`/`id`. Fails if the
-/// host has no freezer, if the moves take more than 60 s, or if the kernel then needs more than
-/// 10 s.
+/// host has no freezer, if a cgroup file cannot be read or written, if the moves take more than
+/// 60 s, or if the kernel then needs more than 10 s.
 pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), "1")?;
@@ -103,11 +103,12 @@ fn continue_stopped(own: &Path, cgroups: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to the processes of a cgroup. `list` returns their PIDs, and is called again
-/// after the pidfds are open. A PID that is still listed belongs to a process of the cgroup, not to
-/// a later process with the same PID.
+/// Sends a signal to the container's processes, whose PIDs `list` returns. Calls `list` again after
+/// the pidfds are open. A pidfd whose PID is still listed belongs to a process of the container, so
+/// no other process with a reused PID gets the signal.
 fn signal_all(list: &dyn Fn() -> Result<HashSet<i32>>, signal: Signal) -> Result<()> {
-    /// The number of pidfds open at a time. The usual limit is 1,024 (RLIMIT_NOFILE).
+    /// The maximum number of pidfds that are open at a time. The usual limit on open descriptors is
+    /// 1,024 (RLIMIT_NOFILE).
     const CHUNK: usize = 256;
     let listed: Vec<i32> = list()?.into_iter().collect();
     for chunk in listed.chunks(CHUNK) {
@@ -144,8 +145,8 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             if started.elapsed() > MAX_LEAVE {
                 break;
             }
-            // The write fails if the process has ended. The next round finds the children of such a
-            // process.
+            // Ignore an error: the write fails if the process has ended. The next round finds the
+            // children that this process left in the cgroup.
             let _ = fs::write(&root, pid.to_string());
         }
         match fs::remove_dir(&own) {
@@ -159,9 +160,9 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Freezes or thaws a container of the OCI runtime. If the host has cgroup v2 or the v1 freezer,
-/// such a container has a cgroup there from its start. Fails if `cgroups` has neither, or if the
-/// kernel needs more than 10 s.
+/// Freezes or thaws a container of the OCI runtime. From its start, such a container has a cgroup
+/// in each v1 hierarchy, and in v2 if v2 has a controller. Fails if none of `cgroups` is a v2
+/// cgroup or a v1 freezer cgroup, or if the kernel needs more than 10 s.
 pub fn set_frozen(cgroups: &[String], frozen: bool) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
@@ -185,7 +186,8 @@ pub fn is_frozen_in(cgroups: &[String]) -> bool {
     })
 }
 
-/// Whether the processes are frozen; see [`freeze`]. Fails if the cgroup mounts cannot be read.
+/// Whether the processes are frozen. The parameters are those of [`freeze`]. On v1, fails if the
+/// cgroup mounts cannot be read.
 pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
     if let Some(unified) = unified(cgroups) {
         return Ok(has_line(&unified.join("cgroup.freeze"), "1"));

@@ -3,7 +3,7 @@
 //!
 //! /proc/self/mountinfo lists the mounts (cgroups(7), proc_pid_mountinfo(5)). The kernel version
 //! does not determine them. If no cgroups are mounted, as on a bare initramfs, this file mounts
-//! cgroup v2. `v1` and `v2` know the controllers' files.
+//! cgroup v2. The modules `v1` and `v2` name the controllers' files.
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -63,14 +63,14 @@ pub struct Hierarchy {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unified {
     pub mount: PathBuf,
-    /// The controllers in `cgroup.controllers` of the root cgroup.
+    /// The controllers in `cgroup.controllers` of the cgroup at the mount point.
     pub controllers: Vec<String>,
 }
 
 impl Layout {
-    /// Returns the host's hierarchies. Reads the mounts at the first call. Later calls read them
-    /// again only if neither v1 controllers nor cgroup v2 were mounted. Fails if
-    /// /proc/self/mountinfo or `cgroup.controllers` cannot be read.
+    /// Returns the host's hierarchies. Reads the mounts at the first call. If neither v1
+    /// controllers nor cgroup v2 are mounted, returns no hierarchy, and the next call reads the
+    /// mounts again. Fails if /proc/self/mountinfo or `cgroup.controllers` cannot be read.
     pub fn detect() -> Result<&'static Layout> {
         static KNOWN: OnceLock<Layout> = OnceLock::new();
         static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };
@@ -108,9 +108,10 @@ impl Layout {
     }
 }
 
-/// Mounts cgroups on a host without mounted cgroups. If that fails, containers run without cgroups,
-/// and the start of a container with a limit fails. `warn` gets the reason, once until the
-/// directory `run` is cleared.
+/// Mounts cgroup v2 on a host without mounted cgroups. If the mount fails, calls `warn` with the
+/// reason and creates a file in the directory `run`. While this file exists, `warn` is not called
+/// again. Without cgroups, the start of a container with a limit fails, and other containers run.
+/// Fails if the file cannot be created.
 pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     let Err(reason) = mount_missing() else { return Ok(()) };
     let mark = run.join(".without-cgroups");
@@ -121,10 +122,10 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     Ok(())
 }
 
-/// If this mount namespace has no cgroups at /sys/fs/cgroup, mounts there a copy of the cgroups of
-/// the nearest ancestor process that is in another mount namespace. `ip netns exec` mounts a new
-/// /sys, without cgroups. The state of a running container has the paths of its cgroups, which must
-/// stay valid. `find_or_warn` would mount cgroup v2, which may lack the controllers of the
+/// If /sys/fs/cgroup has no cgroups in this mount namespace, mounts on it a copy of the cgroups of
+/// the nearest ancestor process in another mount namespace. For example, `ip netns exec` mounts a
+/// new /sys without cgroups. The state of a running container has the paths of its cgroups, which
+/// must stay valid. `find_or_warn` would mount cgroup v2, which may lack the controllers of the
 /// containers' limits. Fails if this process cannot return to its mount namespace.
 pub fn adopt() -> Result<()> {
     if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
@@ -143,7 +144,8 @@ pub fn adopt() -> Result<()> {
     let mut ancestors =
         std::iter::successors(Some(me), |pid| sys::process::parent(*pid)).take(MAX_ANCESTORS);
     if let Some(pid) = ancestors.find(|pid| namespace(*pid).is_some_and(|of| Some(of) != own)) {
-        // After an error `find_or_warn` mounts cgroup v2, or reports why that is impossible.
+        // Ignore an error: before a container starts, `find_or_warn` mounts cgroup v2, or reports
+        // why that is impossible.
         let _ = adopt_from(pid);
     }
     if namespace(me) != own {
@@ -167,13 +169,13 @@ fn adopt_from(pid: Pid) -> Result<()> {
     Ok(())
 }
 
-/// Whether a directory on this file system is a cgroup mount or has cgroup mounts below it. Hosts
-/// mount v1 hierarchies below a tmpfs on /sys/fs/cgroup.
+/// Whether the file system on /sys/fs/cgroup means that cgroups are mounted: cgroup v2, or a tmpfs.
+/// Hosts mount v1 hierarchies below a tmpfs. The mounts below the tmpfs are not checked.
 fn holds_cgroups(found: &StatFs) -> bool {
     [CGROUP2_SUPER_MAGIC, TMPFS_MAGIC].contains(&(found.f_type as u32))
 }
 
-/// Mounts cgroup v2 on /sys/fs/cgroup if no hierarchy of either version is mounted.
+/// Mounts cgroup v2 on /sys/fs/cgroup if neither v1 controllers nor cgroup v2 are mounted.
 fn mount_missing() -> Result<()> {
     // One statfs(2) shows that cgroups are mounted, as they are on nearly every host.
     if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
@@ -220,7 +222,8 @@ fn parse(mountinfo: &str) -> Layout {
             }
             continue;
         }
-        // The first mount of a hierarchy is the host's own. Further mounts show the same hierarchy.
+        // Keep only the first mount of a hierarchy, which is usually the host's own. Further mounts
+        // show the same hierarchy or a part of it.
         if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
             layout.v1.push(Hierarchy { mount, controllers });
         }

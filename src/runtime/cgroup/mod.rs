@@ -1,6 +1,6 @@
 //! A container's cgroups: a directory in each hierarchy that a limit of the container or a default
-//! of mydocker needs (cgroups(7)). An OCI bundle gets a directory in each v1 hierarchy, and in v2
-//! if v2 has a controller.
+//! of mydocker needs (cgroups(7)). A container of an OCI bundle gets a directory in each v1
+//! hierarchy, and in v2 if v2 has a controller.
 //!
 //! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If no hierarchy has
 //! the controller of a limit that the user set, the start fails. `make_v2` and `make` create
@@ -44,7 +44,7 @@ const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
-    /// At most one in each hierarchy, in the order in which defaults and limits needed them.
+    /// At most one directory in each hierarchy, in the order in which `plan` added them.
     directories: Vec<Directory>,
     /// The open v2 directory, once it is made. Init is cloned into this cgroup.
     unified: Option<OwnedFd>,
@@ -81,7 +81,7 @@ impl Plan<'_> {
     }
 
     /// Plans and returns the directory in the v2 hierarchy; `None` without cgroup v2. If v2 offers
-    /// `controller`, the controller must be delegated to this directory.
+    /// `controller`, adds it to the controllers that must be delegated to this directory.
     fn in_v2(&mut self, controller: &str) -> Option<&mut Directory> {
         let is_offered = self.layout.v2_has(controller);
         let directory = self.directory(&self.layout.v2.as_ref()?.mount, None);
@@ -188,7 +188,8 @@ impl Cgroup {
     }
 
     /// Creates the v2 directory, writes its limits and opens it. If the spec restricts devices and
-    /// v1 cannot, attaches the device program. Must be called before the first process is cloned.
+    /// v1 has no devices controller, attaches the device program. Must be called before the first
+    /// process is cloned.
     pub fn make_v2(&mut self, spec: &Spec) -> Result<()> {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
@@ -288,8 +289,8 @@ pub fn must_be_free(paths: &[String]) -> Result<()> {
 }
 
 /// Moves the calling thread, the only one of its process, into a v1 cgroup by the file `tasks`. A
-/// write to `cgroup.procs` takes about 10 ms, and so does a write of another process's PID: the
-/// kernel then waits until no process on the host is in a fork or an exit.
+/// write to `cgroup.procs` takes about 10 ms, and so does a write of another process's PID. In both
+/// cases the kernel waits until no process on the host is in a fork, an execve or an exit.
 pub fn enter(directory: &Path) -> Result<()> {
     let path = directory.join("tasks");
     openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -321,7 +322,8 @@ pub fn oom_kills(paths: &[String]) -> u64 {
 
 /// Creates and opens the v2 cgroup `monitors` below `parent`. systemd assigns a process to a unit
 /// by its v2 cgroup. In the caller's cgroup a monitor would end with the service or session that
-/// started it. `None` if the cgroup cannot be made: the monitor then stays in the caller's cgroup.
+/// started it. `None` without cgroup v2, or if the cgroup cannot be made or opened: the monitor
+/// then stays in the caller's cgroup.
 pub fn monitors(parent: &str) -> Option<OwnedFd> {
     let unified = Layout::detect().ok()?.v2.as_ref()?;
     let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
@@ -329,7 +331,8 @@ pub fn monitors(parent: &str) -> Option<OwnedFd> {
     openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Every path on this host at which the container `id` below `parent` may have a cgroup.
+/// Every path on this host at which the container `id` below `parent` may have a cgroup. Fails if
+/// the hierarchies cannot be read.
 pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     let layout = Layout::detect()?;
     let name = Path::new(parent.trim_matches('/')).join(id);
@@ -348,8 +351,8 @@ pub fn belongs_to(path: &str, controller: &str) -> Result<bool> {
     Ok(found.is_some_and(|hierarchy| Path::new(path).starts_with(&hierarchy.mount)))
 }
 
-/// Opens the v2 cgroup in which process `pid` is now; `None` if the host has no cgroup v2. The
-/// process may have started in another cgroup.
+/// Opens the v2 cgroup in which process `pid` is now; `None` if the host has no cgroup v2, or if
+/// /proc/PID/cgroup does not list it. The process may have started in another cgroup.
 pub fn present_v2(pid: i32) -> Result<Option<OwnedFd>> {
     let Some(unified) = &Layout::detect()?.v2 else { return Ok(None) };
     let path = format!("/proc/{pid}/cgroup");

@@ -28,7 +28,8 @@ pub fn remove(paths: &[String]) -> Result<()> {
     })
 }
 
-/// Removes the cgroup `path`, one of the container's cgroups `all` or a cgroup below one of them.
+/// Kills the processes in the cgroup `path` and removes the cgroup. `path` is one of the
+/// container's cgroups `all`, or a cgroup below one of them.
 fn remove_one(path: &Path, all: &[String]) -> Result<()> {
     let deadline = std::time::Instant::now() + MAX_REMOVAL;
     let mut pause = Duration::from_micros(200);
@@ -91,7 +92,7 @@ fn kill_all(path: &Path) {
 }
 
 /// Thaws a cgroup of the v1 freezer. A process that is frozen there ends only after the thaw, even
-/// by SIGKILL. On v2 SIGKILL ends a frozen process at once.
+/// after SIGKILL. On v2 SIGKILL ends a frozen process at once.
 fn thaw(path: &Path) {
     // Only a cgroup of the v1 freezer has this file.
     if let Ok(state) = fs::OpenOptions::new().write(true).open(path.join("freezer.state")) {
@@ -133,8 +134,7 @@ mod tests {
             let is_member = |number: i32| members_of_one(&dir).any(|member| member == number);
             signal_member(pid, sys::signal::Signal::KILL, is_member);
         };
-        // The file lists another PID, as after the process has left the cgroup or its PID was
-        // reused.
+        // The file lists another PID, as if the process had left the cgroup.
         fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
         kill();
         std::thread::sleep(Duration::from_millis(50));

@@ -1,5 +1,5 @@
-//! A value for a file of a cgroup. `v1` and `v2` list the values, `plan` finds the directory of
-//! each value, and this file writes the values.
+//! A value for a file of a cgroup. `v1` and `v2` list the values, `Cgroup::plan` finds the
+//! directory of each value, and this file writes the values.
 //!
 //! The name of a limit is that of the OCI runtime specification (`memory.limit`). The function
 //! `name_limit` of the spec translates this name, so that an error names the user's flag or field.
@@ -36,7 +36,7 @@ pub struct Setting {
 pub struct Settings(Vec<Setting>);
 
 impl Settings {
-    /// Adds a value that is not optional, and returns it for changes.
+    /// Adds a value that is not optional. Returns the setting, so that the caller can change it.
     pub fn set(
         &mut self,
         controller: impl Into<Cow<'static, str>>,
@@ -86,8 +86,9 @@ impl Setting {
 }
 
 /// Writes all values to the cgroup in `directory`. A value that the kernel refuses with EINVAL is
-/// written once more after the others. Fails if the second write of a value fails, if a write fails
-/// with another error, or if the kernel lacks the file of a value that is not optional.
+/// written once more after the others. Fails if the second write of a value fails, if an open or a
+/// write fails with another error, or if the kernel lacks the files of a value that is not
+/// optional.
 pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {

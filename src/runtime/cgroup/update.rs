@@ -4,7 +4,8 @@
 //! are read first, and written back if a later step fails. On v1 a container of the engine has
 //! directories only for the controllers that it needed at its start. If a limit needs another
 //! controller, a directory for this controller is created now, and the processes are moved into it.
-//! On v2 the controller is delegated to the container's one directory.
+//! On v2 the controller is delegated to the container's one directory. If a container on a
+//! hybrid host has no v2 directory, the directory is created, but no process is moved into it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,9 +19,9 @@ use super::{Directory, Plan, v1, v2};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
-/// The maximum number of rounds that list the container's processes and move the new ones. A child
-/// of a moved process starts in the new directory, so the second round normally finds no new
-/// process.
+/// The maximum number of rounds that list the container's processes and move the new ones. Each
+/// round after the first moves the processes that have started since the last list. A round
+/// that finds no new process is the last.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.
@@ -137,9 +138,10 @@ impl Applied {
         if is_new && directory.hierarchy.is_some() { move_processes(cgroups, path) } else { Ok(()) }
     }
 
-    /// Writes the former values back. Removes the created directories; a directory with processes
-    /// stays, without limits, until the container ends. Ignores errors, because the user must see
-    /// the first failure.
+    /// Writes the former values back. A file whose content has several lines, such as `io.max`, may
+    /// keep its new value, because the kernel accepts one line in each write. Removes the created
+    /// directories; a directory with processes stays until the container ends. Ignores errors,
+    /// because the user must see the first failure.
     pub fn undo(self) {
         // In the second pass a file accepts a value that contradicted another file's value in the
         // first pass.

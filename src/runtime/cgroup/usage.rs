@@ -1,6 +1,6 @@
 //! The resources that a container's processes use, as `stats` reports them. The numbers come from
 //! the cgroups' files (cgroup-v2.rst and cgroup-v1/{cpuacct,memory,blkio-controller}.rst). If the
-//! controller of CPU time or I/O is missing, the numbers of the running processes are added up
+//! file for CPU time or I/O is missing, the numbers of the running processes are added up
 //! (proc_pid_stat(5), proc_pid_io(5)).
 
 use std::fs;
@@ -28,8 +28,8 @@ pub struct Usage {
     pub written: u64,
 }
 
-/// Reads the usage from the files of `cgroups`. If the file of CPU time or I/O is missing, adds up
-/// the numbers of the processes. A number that cannot be read is 0.
+/// Reads the usage from the files of `cgroups`. If the file for CPU time or I/O is missing, adds up
+/// the numbers of the running processes. If the memory use cannot be read, it is 0.
 pub fn usage(cgroups: &[String]) -> Usage {
     let text = |file: &str| {
         cgroups.iter().find_map(|cgroup| fs::read_to_string(Path::new(cgroup).join(file)).ok())
@@ -76,7 +76,7 @@ fn blocks(text: &dyn Fn(&str) -> Option<String>) -> Option<(u64, u64)> {
 }
 
 /// The number after `key` in a file of lines `KEY NUMBER`, such as cpu.stat. `None` if no line has
-/// the key.
+/// the key, or if its value is not a number.
 pub fn keyed(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line?.trim().parse().ok()

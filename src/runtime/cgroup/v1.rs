@@ -1,8 +1,8 @@
 //! Converts a container's limits to the files and values of cgroup v1 (admin-guide/cgroup-v1), and
 //! creates directories in a v1 hierarchy.
 //!
-//! `settings` only lists the values. `Cgroup::plan` finds the directories and reports a missing
-//! controller.
+//! `settings` only lists the values. `Plan::place_limits` finds the directories and reports a
+//! missing controller.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::error::{Context, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
 /// Lists the controller, file and value of each limit, with the limit's name in the OCI runtime
-/// specification.
+/// specification. Leaves out the limits of `unified`, which name files of v2.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     let mut settings = Settings::default();
     memory(&mut settings, cgroup);
@@ -43,8 +43,8 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(bytes) = cgroup.further.kernel_tcp_memory {
         set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
     }
-    // A kernel without swap accounting lacks this file. A missing file is an error only if the user
-    // set the limit.
+    // A kernel without swap accounting lacks memory.memsw.limit_in_bytes. The missing file is an
+    // error only if the user set the limit.
     if let Some(bytes) = super::memory_and_swap(cgroup) {
         let setting = settings.set("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap");
         setting.optional = resources.memory_swap.is_none();

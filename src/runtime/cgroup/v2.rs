@@ -3,7 +3,7 @@
 //!
 //! The OCI runtime specification defines some limits as cgroup v1 counts them. Such limits are
 //! converted as in runc and crun, so that a limit means the same on both versions. cgroup v2 has no
-//! file for devices; see `devices`.
+//! file for devices; see `cgroup::devices`.
 
 use std::fs;
 use std::path::Path;
@@ -116,8 +116,8 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
 }
 
 /// Adds the I/O limits. If the kernel has the BFQ scheduler, the weights are written unchanged to
-/// BFQ's files, which accept the weights of v1. Otherwise the weights are converted for the I/O
-/// cost controller.
+/// `io.bfq.weight`, which accepts the weights of v1. Otherwise the weights are converted for
+/// `io.weight` of the I/O cost controller. v2 has no leaf weights.
 fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     if let Some(weight) = resources.blkio_weight {
@@ -167,9 +167,10 @@ fn weight_of_blkio(weight: u16) -> u64 {
     1 + (u64::from(weight.max(10)) - 10) * 9999 / 990
 }
 
-/// Creates `directory` and delegates the controllers `wanted` to it, and as many of `others` as
-/// possible. A controller must be in cgroup.subtree_control of each cgroup above. Fails if a cgroup
-/// above, other than the root, contains processes and does not delegate a wanted controller yet.
+/// Creates `directory` and its missing parents. Delegates the controllers `wanted` to `directory`,
+/// and as many of `others` as possible. A controller must be in cgroup.subtree_control of each
+/// cgroup above. Fails if the directory cannot be created, or if a cgroup above cannot delegate a
+/// wanted controller, for example because that cgroup is not the root and contains processes.
 pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);
@@ -200,8 +201,8 @@ fn delegate(directory: &Path, wanted: &[String]) -> Result<()> {
     fs::write(&path, &missing)
         .map_err(Error::from)
         .map_err(|error| match error.errno() {
-            // A v2 cgroup, other than the root, that contains processes cannot delegate ("No
-            // Internal Process Constraint").
+            // Only the root cgroup can contain processes and delegate controllers such as memory
+            // at the same time ("No Internal Process Constraint").
             Some(Errno::BUSY) => Error::new(format!(
                 "{} has processes of its own, so it can't delegate {missing}; start mydocker \
                  outside of it, or choose another parent cgroup",

@@ -211,10 +211,10 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     verdict
 }
 
-/// Whether only the low 32 bits of the argument are compared: for each argument on a 32-bit
-/// architecture, and for the arguments in this list. The kernel ignores the upper bits of an int
-/// argument, so a program could evade a comparison of all 64 bits. Int arguments that are not in
-/// the list are compared as 64 bits.
+/// Whether only the low 32 bits of the argument are compared: for each argument on i386 and arm,
+/// and for the arguments in the list below. The kernel ignores the upper bits of an int argument,
+/// so a program could evade a comparison of all 64 bits. Int arguments that are not in the list are
+/// compared as 64 bits.
 fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
     matches!(arch, Arch::I386 | Arch::Arm)
         || matches!(

@@ -48,9 +48,10 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Connects to the agent of `seccomp`; `None` if the filter has no agent. `status` is the
-    /// container's status, and `first` the PID of its first process; `None` means the calling
-    /// process. The host's /proc must be mounted. Fails if the agent cannot be reached.
+    /// Connects to the agent of `seccomp`. Returns `None` if the filter has no agent. `status` is
+    /// the container's status. `first` is the PID of the container's first process; `None` means
+    /// the calling process. The host's /proc must be mounted. Fails if the agent cannot be reached,
+    /// or if /proc/self cannot be read.
     pub fn connect(seccomp: &Seccomp, status: &str, first: Option<i32>) -> Result<Option<Agent>> {
         let Seccomp::Filter(filter) = seccomp else { return Ok(None) };
         let Some(listener) = &filter.listener else { return Ok(None) };

@@ -1,11 +1,11 @@
 //! The seccomp filter of a container's processes (seccomp(2)).
 //!
 //! The default filter is `default.profile`, a readable list of rules. build.rs compiles this list
-//! to a BPF program for this architecture. A rule that depends on a capability starts with a guard:
-//! a jump over the rule. When a container starts, the guards of its capabilities are opened, which
-//! enables those rules. A second program, for the default capabilities alone, is shorter and takes
-//! less time to install. A user's filter is compiled when the container starts (`filter`). The
-//! crate `seccomp-compiler` has the compiler, the profile and its parser.
+//! to a BPF program for the target's architecture. A rule that depends on a capability starts with
+//! a guard: a jump over the rule. When a container starts, the guards of its capabilities are
+//! opened, which enables those rules. A second program, for the default capabilities alone, is
+//! shorter and takes less time to install. A user's filter is compiled when the container starts
+//! (`filter`). The crate `seccomp-compiler` has the compiler, the profile and its parser.
 
 pub mod filter;
 pub mod listener;
@@ -159,7 +159,7 @@ mod tests {
             bit("AUDIT_WRITE") | bit("SYS_TIME"),
             u64::MAX,
         ];
-        // The values in the profile's conditions, and values next to them.
+        // The values in the profile's conditions, and some other values.
         let words = [0, 1, 2, 8, 9, 16, 38, 39, 40, 0x20000, 0x20008, 0x1000_0000, 0xffff_ffff];
         let groups = groups();
         for family in [Arch::family("x86_64"), Arch::family("aarch64")] {
@@ -174,8 +174,8 @@ mod tests {
                     for number in (0..1024).chain(private) {
                         let checked = [number, 0].map(|other| u64::from(other % 50));
                         for word in words.into_iter().chain(checked) {
-                            // The kernel ignores the upper half of this argument, so it must not
-                            // change the verdict.
+                            // The kernel ignores the upper half of this argument, so the upper half
+                            // must not change the verdict.
                             let first = word | 0x5_0000_0000;
                             let arguments = [first, 0, 9, 0, 0, 0];
                             let number = base + number;

@@ -1,7 +1,7 @@
 //! Interprets a seccomp filter as the kernel does (classic BPF, seccomp(2)).
 //!
-//! The simulator finds the calls that a filter refuses, without making the calls. The unit tests
-//! run the calls of all architectures in `Arch` through the compiled program and compare the
+//! The simulator shows whether a filter refuses a call, without making the call. A unit test runs
+//! calls of each architecture in `Arch` through the compiled default filter and compares the
 //! verdicts with the profile. The simulator supports only the instructions that `bpf` emits, and
 //! panics on others.
 

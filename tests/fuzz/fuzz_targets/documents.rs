@@ -1,7 +1,7 @@
 //! Fuzz target for JSON documents of images and registries.
 //!
-//! The checked property is in `mydocker::fuzz`, which unit tests call too. This file only passes
-//! the fuzzer's input on; `make fuzz` runs it.
+//! `mydocker::fuzz::documents` checks the property, and unit tests call this function too. This
+//! file only passes the fuzzer's input on; `make fuzz` runs it.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Fuzz target for names of images.
 //!
-//! The checked property is in `mydocker::fuzz`, which unit tests call too. This file only passes
-//! the fuzzer's input on; `make fuzz` runs it.
+//! `mydocker::fuzz::reference` checks the property, and unit tests call this function too. This
+//! file only passes the fuzzer's input on; `make fuzz` runs it.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Fuzz target for templates of `--format`.
 //!
-//! The checked property is in `mydocker::fuzz`, which unit tests call too. This file only passes
-//! the fuzzer's input on; `make fuzz` runs it.
+//! `mydocker::fuzz::template` checks the property, and unit tests call this function too. This file
+//! only passes the fuzzer's input on; `make fuzz` runs it.
 
 #![no_main]
 
