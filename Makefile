@@ -41,6 +41,9 @@ fuzz_packages := g++ libc6-dev
 bench_packages := buildah busybox-static crun docker-compose docker-registry docker.io iperf3 \
     iproute2 iptables podman runc skopeo time umoci util-linux
 
+# What `make packages` installs; a target that needs packages names its own.
+packages = $(sort $(test_packages) $(host_packages) $(bench_packages))
+
 # The C compiler for the TLS library; a build without this library needs none. Build scripts are
 # linked with the C library of this machine.
 compiler_for = $(if $(filter aarch64-%,$(1)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)

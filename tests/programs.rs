@@ -31,6 +31,14 @@ fn list(name: &str) -> Vec<String> {
     value.unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
+/// Whether all `packages` are installed.
+fn are_installed(packages: &[String]) -> bool {
+    let mut query = Command::new("dpkg-query");
+    let states = query.args(["-W", "-f", "${db:Status-Status}\n"]).args(packages).output().unwrap();
+    let states = String::from_utf8(states.stdout).unwrap();
+    states.lines().filter(|state| *state == "installed").count() == packages.len()
+}
+
 /// A directory with links to the programs of `packages`, of their dependencies and of Debian's
 /// required packages.
 fn programs(host: &Host, packages: &[String]) -> PathBuf {
@@ -76,6 +84,10 @@ fn each_program_that_is_started_by_name_belongs_to_a_declared_package() {
         directories.iter().for_each(|part| sources(&Path::new(PROJECT).join(part), &mut files));
         let mut packages = list(name);
         packages.push("musl-tools".to_owned());
+        if !are_installed(&packages) {
+            support::skipped(&format!("not all of {name} are installed: run `make packages`"));
+            continue;
+        }
         let declared = programs(&host, &packages);
         for file in files.iter().filter(|file| !is_of_another_list(file, directories)) {
             let source = std::fs::read_to_string(file).unwrap();
