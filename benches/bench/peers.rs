@@ -18,7 +18,8 @@ pub const PODMAN: &str = "podman";
 /// The applets of busybox in the root file system.
 const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
 
-/// The path, in the root file system, of the file that measurements of output print.
+/// The path, in the root file system, of the file that a container prints when a topic measures
+/// output.
 pub const LINES: &str = "/lines";
 pub const LINES_BYTES: usize = 8 << 20;
 

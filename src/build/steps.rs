@@ -524,8 +524,9 @@ impl State {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
 
-    /// Adds a step to the history, without a time. [`State::add_step`] or [`State::set_times`] sets
-    /// the time.
+    /// Adds a step to the history, without a time. [`State::add_step`] sets the time of a layer's
+    /// step, and [`State::set_times`] those of the other steps. The steps of `--label` have no
+    /// time.
     fn add(&mut self, created_by: String) {
         self.config.history.push(History {
             created: None,
@@ -621,7 +622,9 @@ pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }
 
-/// Reports whether `--build-arg` may set `name` although no ARG declares it.
+/// Reports whether `name` needs no ARG: the builder gives no warning if a `--build-arg` or a FROM
+/// uses it. Of these names, only a proxy and SOURCE_DATE_EPOCH get the value of `--build-arg`
+/// without an ARG.
 pub fn is_predefined(name: &str) -> bool {
     is_proxy(name)
         || predefined(None, name).is_some()

@@ -2,10 +2,11 @@
 //!
 //! The caller shows the messages that the build sends through a pipe, and receives signals. SIGINT,
 //! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin,
-//! unless the caller ignores the signal. The caller kills the build, whose child processes die with
-//! the build (PR_SET_PDEATHSIG of prctl(2)). Then the caller cleans up as the next build would:
-//! complete layers go into the cache, and the other files of the build are removed. The signals are
-//! unblocked before the clean-up, so a second signal ends the caller.
+//! unless the caller ignores the signal. The caller kills the build. The workers of the build
+//! (`engine::child`) die with it (PR_SET_PDEATHSIG of prctl(2)), but the container of a RUN step
+//! does not. Then the caller cleans up as the next build would: the container of a RUN step is
+//! removed, complete layers go into the cache, and the other files of the build are removed. The
+//! signals are unblocked before the clean-up, so a second signal ends the caller.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -90,7 +91,7 @@ pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<
     }
 }
 
-/// Receives the signals that end a build through a descriptor until this value is dropped.
+/// While this value exists, the signals that end a build are blocked, and `fd` receives them.
 struct Signals {
     fd: OwnedFd,
     taken: Vec<Signal>,
@@ -172,8 +173,8 @@ impl Worker {
         self.process.reader()
     }
 
-    /// Kills the process and waits until its child processes have died too, at most for `DYING`.
-    /// The pipe ends when the last of these processes has died.
+    /// Kills the process and waits, at most for `DYING`, until the child processes that hold the
+    /// pipe have died too. The monitor of a RUN step does not hold the pipe and still runs.
     pub fn kill(mut self) {
         self.process.kill();
         let started = Instant::now();

@@ -1,8 +1,10 @@
 //! `--link`: adds the address of another container to /etc/hosts, under an alias.
 //!
 //! On the default network, a link also adds the other container's ports and variables to the
-//! environment, as in Docker. Addresses are looked up when the container starts. If a linked
-//! container gets another address later, this container sees the new address after its next start.
+//! environment, as in Docker. Addresses are looked up when a command starts the container, and
+//! again for the variables of each `exec`. If a linked container gets another address later,
+//! /etc/hosts has the new address after the next `start`. A restart by the restart policy keeps the
+//! old address.
 //! On a user-defined network containers know each other by name without a link, so a link only adds
 //! the alias.
 

@@ -27,7 +27,8 @@ pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFla
 /// The open directories on the way to the last path that was found.
 pub struct Directories<'a> {
     root: BorrowedFd<'a>,
-    /// The path of the last directory found: plain components, without a slash at either end.
+    /// The path of the directory that was opened last: plain components, without a slash at either
+    /// end. A later search can have found a directory above it.
     path: Vec<u8>,
     /// The open directories, each with the length of its path. Each path is a start of `path`. The
     /// deepest directory is the last.

@@ -156,7 +156,8 @@ fn mount(
         last_propagation = SHARED;
     }
     if !is_bind {
-        // A new file system is in no peer group of the host, and has no mounts below it.
+        // A new file system is in no peer group of the host, and has no mounts below it. A remount
+        // is treated the same: it can only make the mount itself shared or unbindable.
         last_propagation =
             last_propagation.map(|last| LastPropagation { recursive: false, ..last });
         (propagation, propagation_below) = (Propagation::Private, Propagation::Private);
@@ -213,7 +214,7 @@ struct Options {
     propagation: Option<Propagation>,
     propagation_below: Option<Propagation>,
     last_propagation: Option<LastPropagation>,
-    /// `remount`: only change the attributes of the existing mount.
+    /// `remount`: only change the attributes and the propagation of the existing mount.
     remount: bool,
     /// `idmap` or `ridmap`: the mount has an ID mapping, with `ridmap` also the mounts below it.
     maps_owners: Option<Recursion>,

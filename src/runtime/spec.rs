@@ -64,9 +64,9 @@ impl Spec {
     }
 }
 
-/// Paths that the container must not use in full, usually in the kernel's file systems. They are
-/// absolute paths in the container. A missing path is ignored. Symbolic links are followed inside
-/// the container's root.
+/// Paths, usually in the kernel's file systems, that the container may not read (`masked`) or not
+/// change (`read_only`). They are absolute paths in the container. A missing path is ignored.
+/// Symbolic links are followed inside the container's root.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SystemPaths {
     /// Paths that are masked: a directory appears empty, a file as the null device.

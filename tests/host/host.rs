@@ -1,7 +1,7 @@
 //! The description of a host, and how a guest is made from it.
 //!
-//! A guest is a virtual machine of qemu with a kernel, an initramfs and disks. `guest.rs` runs it,
-//! and `hosts.rs` has the descriptions of all hosts.
+//! A guest is a virtual machine of qemu with a kernel, an initramfs and disks. `guest.rs` runs it.
+//! `hosts.rs` has the descriptions of the hosts, except the one for power cuts (`power.rs`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

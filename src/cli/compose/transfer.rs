@@ -188,7 +188,7 @@ fn images(call: &Invocation) -> Outcome {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
             let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
             let typed = member.view.image.as_ref().map(ImageName::typed);
-            typed == Some(&full) || repository == typed
+            typed == Some(&full) || (repository == typed && tag == Some("latest"))
         };
         let image = of_image().find(by_name).or_else(|| of_image().next());
         let repository = image.and_then(|image| image.repository.as_deref());

@@ -75,8 +75,9 @@ pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<
     Ok(unwritten)
 }
 
-/// Gives a running container a default route again if it was disconnected from the network that had
-/// its default route: through the first of its networks that has one, as in Docker.
+/// Restores the default route of a running container that was disconnected from the network of this
+/// route. For each IP family without a default route, adds one through the first of the container's
+/// networks that offers one, as in Docker.
 pub fn restore_routes(
     roots: &Roots,
     id: &ContainerId,
