@@ -493,12 +493,13 @@ fn a_link_gives_the_name_ports_and_variables() {
     host.mydocker([
         "create", "--name", "later", "--link", "store", "bb", "ping", "-c", "1", "store",
     ]);
-    on(&host, "filler", &[], "sleep 1000");
     host.mydocker(["stop", "-t", "0", "store"]);
+    on(&host, "filler", &[], "sleep 1000");
     host.mydocker(["start", "later"])
         .exits(1)
         .stderr_has("store, which --link names, is not running");
     host.mydocker(["start", "store"]);
+    assert_ne!(host.inspect("store", "{{.NetworkSettings.IPAddress}}"), address);
     host.mydocker(["start", "-a", "later"]).stdout_has("1 packets received");
     host.mydocker(["network", "create", "other"]);
     for (flags, part) in [

@@ -600,7 +600,7 @@ impl Life<'_> {
     }
 
     fn will_restart(&self, outcome: &Outcome, program: &Program) -> bool {
-        // The monitor has ended the program because it was unhealthy.
+        // True if this monitor has ended the program because the program was unhealthy.
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()

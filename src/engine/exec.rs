@@ -186,9 +186,10 @@ impl Engine {
     }
 }
 
-/// Returns the id of a process that `exec` started. The id is a digest of the container's id and
-/// the go-between's PID and start time. So each command computes the same id, and no file stores
-/// it.
+/// Returns the id of a process that `exec` started. `helper` is the go-between, the process that
+/// `runtime::exec` puts between this command and the program. The id is a digest of the container's
+/// id and the go-between's PID and start time. So each command computes the same id, and no file
+/// stores it.
 fn exec_id(container: &str, helper: Pid) -> String {
     // A go-between that has ended has no start time.
     let started = sys::process::start_time(helper).ok().flatten().unwrap_or_default();

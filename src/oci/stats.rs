@@ -47,8 +47,8 @@ impl Files<'_> {
         self.text(file)?.trim().parse().ok()
     }
 
-    /// The number in the first of the files that exists. If the file has `max`, returns the largest
-    /// number.
+    /// The number in the first of the files that exists. If that file says `max` (no limit), returns
+    /// the largest 64-bit number.
     fn most(&self, names: [&str; 2]) -> Option<String> {
         let text = names.iter().find_map(|name| self.text(name))?;
         let is_none = text.trim() == "max";
