@@ -132,7 +132,7 @@ fn tar_streams_go_in_and_come_out() {
 }
 
 #[test]
-fn relative_paths_of_the_host_begin_at_the_working_directory() {
+fn relative_paths_of_the_host_start_at_the_working_directory() {
     let host = Host::with_busybox();
     pair(&host);
     for name in ["live", "rest"] {

@@ -59,7 +59,7 @@ pub struct Ended {
     id: ContainerId,
     pub service: String,
     pub name: String,
-    /// The exit status; `None` if neither the container's status nor the journal tells it.
+    /// The exit status; `None` if neither the container's status nor the journal has it.
     pub code: Option<u8>,
 }
 

@@ -195,9 +195,9 @@ pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result
     Ok(Some(Present { pid, started, paused }))
 }
 
-/// Reads the state once. `None` tells the caller to read again, because the state may have changed
-/// during the read, or because this call has cleaned up after a killed monitor. `again` says that
-/// this is not the first read.
+/// Reads the state once. If this returns `None`, the caller should read again, because the state
+/// may have changed during the read, or because this call has cleaned up after a killed monitor.
+/// `again` says that this is not the first read.
 fn read_once(
     roots: &Roots,
     files: &Files,

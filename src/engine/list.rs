@@ -302,7 +302,7 @@ struct Listed {
 impl Listed {
     /// Reads the summary of a container. If the container has a run directory, also reads the state
     /// and perhaps the mark of a pause. If the container has none, reads the outcome. Returns
-    /// `None` if these files do not tell the container's condition.
+    /// `None` if these files do not show the container's condition.
     fn glimpse(&self, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
         let Some(summary) = Summary::read(&self.containers, id)? else { return Ok(None) };
         if !is_wanted(&summary, wanted) {

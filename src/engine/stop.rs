@@ -43,11 +43,11 @@ pub struct Stopping {
 }
 
 impl Engine {
-    /// Sends a container `signal`, or else its stop signal. If the container is still starting,
-    /// `end_stop` sends the signal. `end_stop` waits for the exit. The caller can signal other
-    /// containers in between, so that all exit at the same time. `timeout` is in seconds. A
-    /// negative `timeout` means no limit, and `None` means the container's own timeout, or else 10
-    /// seconds. A stopped container is no error.
+    /// Sends a container `signal`, or its stop signal if `signal` is `None`. If the container is
+    /// still starting, `end_stop` sends the signal. `end_stop` waits for the exit. The caller can
+    /// signal other containers in between, so that all exit at the same time. `timeout` is in
+    /// seconds. A negative `timeout` means no limit, and `None` means the container's own timeout,
+    /// or 10 seconds if the container has none. A stopped container is no error.
     pub fn ask_to_stop(
         &self,
         name: &str,

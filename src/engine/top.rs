@@ -77,7 +77,7 @@ fn processes(state: &State) -> Vec<ProcessView> {
         left = left.saturating_sub(view.command.len());
         Some(view)
     };
-    // A process that has exited meanwhile is left out.
+    // Leave out a process that has exited since the list was read.
     pids_of(state).into_iter().filter_map(view).collect()
 }
 

@@ -38,7 +38,8 @@ pub struct ContainerView {
     /// container runs.
     pub exposed: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// For each mount, the volume, or else the source. A mount with neither is left out.
+    /// For each mount, the volume, or the source if there is no volume. A mount with neither is
+    /// left out.
     pub mounts: Vec<String>,
     /// The names of the mounted volumes.
     pub volumes: Vec<String>,

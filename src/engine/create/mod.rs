@@ -51,7 +51,7 @@ pub(super) struct Created {
 }
 
 impl Engine {
-    /// Makes the checks with which `create` and `run` begin. Fails for example if options
+    /// Makes the checks with which `create` and `run` start. Fails for example if options
     /// contradict each other or name a device that does not exist. A caller that pulls the image
     /// calls this function before the pull.
     pub fn check_options(options: &CreateOptions) -> Result<()> {

@@ -46,7 +46,7 @@ use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The back end that made the present rules, if it is known and installed. Otherwise iptables
-    /// if it is installed, else nftables.
+    /// if it is installed, and nftables if not.
     #[default]
     Auto,
     Kind(BackendKind),
