@@ -19,6 +19,7 @@ const MAX_STEPS: usize = 4096;
 
 /// The largest number in a repetition such as `{2,3}`, as in Go.
 const MAX_REPETITIONS: usize = 1000;
+
 /// The deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
 

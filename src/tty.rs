@@ -5,9 +5,11 @@
 //! command. If SIGKILL ends the command, the settings stay changed. The container's own terminal is
 //! in `runtime::terminal`.
 
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
@@ -37,9 +39,13 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // Ignore an error: a closed terminal can't be restored.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+        restore(&self.before);
     }
+}
+
+fn restore(before: &Termios) {
+    // Ignore an error: a closed terminal can't be restored.
+    let _ = tcsetattr(stdin(), OptionalActions::Now, before);
 }
 
 /// The signals that end a command which waits for a password.
@@ -58,47 +64,49 @@ impl NoEcho {
         let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
         let signals = signal::receive(ENDING).context(|| "block signals")?;
         let unseen = NoEcho { before, signals };
-        unseen.hide()?;
+        unseen.hide().context(|| "turn the terminal's echo off")?;
         Ok(unseen)
     }
 
-    /// Waits until a line is typed or the terminal is closed. If one of `ENDING` arrives, restores
-    /// the terminal first and then lets the signal end this process.
-    pub fn wait(&self) -> Result<()> {
+    /// Waits until the terminal has input or is closed. If one of `ENDING` arrives, restores the
+    /// terminal first and then lets the signal end this process.
+    fn wait(&self) -> Result<(), Errno> {
         loop {
             let stdin = stdin();
             let mut ready = [
                 PollFd::new(&stdin, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
-            poll(&mut ready, None).context(|| "wait for the terminal")?;
+            poll(&mut ready, None)?;
             if ready[1].revents().is_empty() {
                 return Ok(());
             }
-            self.restore();
+            restore(&self.before);
             // A pending signal ends the process here, unless nohup(1) made the process ignore it.
             signal::unblock(ENDING);
-            signal::block(ENDING).context(|| "block signals")?;
+            signal::block(ENDING)?;
             self.hide()?;
         }
     }
 
-    fn hide(&self) -> Result<()> {
+    fn hide(&self) -> Result<(), Errno> {
         let mut unseen = self.before.clone();
         unseen.local_modes.remove(LocalModes::ECHO);
-        let set = tcsetattr(stdin(), OptionalActions::Now, &unseen);
-        set.context(|| "turn the terminal's echo off")
+        tcsetattr(stdin(), OptionalActions::Now, &unseen)
     }
+}
 
-    fn restore(&self) {
-        // Ignore an error: a closed terminal can't be restored.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+/// Reads what the user types.
+impl Read for &NoEcho {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait()?;
+        Ok(rustix::io::read(stdin(), buffer)?)
     }
 }
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        self.restore();
+        restore(&self.before);
         signal::unblock(ENDING);
     }
 }

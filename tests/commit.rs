@@ -136,7 +136,7 @@ fn a_dash_after_output_names_a_file() {
     assert!(host.scratch().join("-").metadata().unwrap().len() > 1000);
 }
 
-/// /dev/stdout is such a link if the caller redirected stdout to a file.
+/// /dev/stdout is such a link too, if the caller redirected stdout to a file.
 #[test]
 fn an_archive_goes_to_the_file_that_a_link_leads_to() {
     let host = Host::with_busybox();
@@ -145,6 +145,15 @@ fn an_archive_goes_to_the_file_that_a_link_leads_to() {
     host.mydocker(["save", "-o", link.to_str().unwrap(), "bb"]);
     assert!(link.is_symlink());
     assert!(archive.metadata().unwrap().len() > 1000);
+    // The file that is stdout keeps its content if the caller appends to it.
+    let stdout = host.scratch().join("stdout");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).unwrap();
+    let log = std::fs::File::options().append(true).open(host.file("log", "first")).unwrap();
+    let mut save = host.command(["save", "-o", stdout.to_str().unwrap(), "bb"]);
+    assert!(save.stdout(log).status().unwrap().success());
+    assert!(stdout.is_symlink());
+    let log = std::fs::read(host.scratch().join("log")).unwrap();
+    assert!(log.starts_with(b"first") && log.len() > 1000);
 }
 
 /// An archive may contain secrets, so its mode is 0600, whatever the mode of the replaced file is.

@@ -166,8 +166,9 @@ fn undocumented(lines: &[String]) -> Vec<&str> {
             // Attributes may be between the comment and the item.
             continue;
         }
-        let item = line
-            .strip_prefix("pub ")
+        let item = ["pub ", "pub(super) ", "pub(crate) "]
+            .into_iter()
+            .find_map(|visibility| line.strip_prefix(visibility))
             .filter(|item| ITEMS.iter().any(|keyword| item.starts_with(keyword)));
         if item.is_some() && !is_documented {
             found.push(line);
@@ -194,6 +195,7 @@ fn the_check_finds_an_item_without_a_doc_comment() {
     );
     assert_eq!(undocumented(&lines("// Runs.\npub fn run() {}")), ["pub fn run() {}"]);
     assert_eq!(undocumented(&lines("/// A.\npub struct A;\npub struct B;")), ["pub struct B;"]);
+    assert_eq!(undocumented(&lines("pub(super) fn run() {}")), ["pub(super) fn run() {}"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod registry {
 }
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,7 +39,7 @@ impl SmallDisk {
         let filler = self.mount.join("filler");
         let stat = rustix::fs::statvfs(&self.mount).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
-        let size = std::fs::metadata(&filler).map_or(0, |metadata| metadata.len());
+        let size = std::fs::metadata(&filler).map_or(0, |metadata| metadata.blocks() * 512);
         let file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(filler);
         let size = (size + free).saturating_sub(kilobytes << 10);

@@ -25,7 +25,7 @@ fn an_interactive_shell() {
 #[test]
 fn a_password_that_is_interrupted_leaves_the_echo_on() {
     let host = Host::new();
-    for (keys, status) in [("\x03", 130), ("\x1c", 131)] {
+    for (keys, status) in [("\x03", 130), ("\x1c", 131), ("abc\x04\x03", 130)] {
         let mut terminal = host.terminal(["login", "-u", "me", "127.0.0.1:1"]);
         terminal.expect("Password: ");
         assert_ne!(terminal.settings(), terminal.first_settings);

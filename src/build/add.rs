@@ -42,6 +42,8 @@ impl Drop for Made {
 }
 
 impl Build<'_> {
+    /// Runs COPY or ADD: adds a layer with the copied files, or takes the layer from the cache.
+    /// Fails for example if a source does not exist or a checksum differs.
     pub(super) fn copy(
         &self,
         state: &mut State,

@@ -34,6 +34,8 @@ const SCRIPTS: &str = "/dev/pipes";
 const SCRIPTS_DIR: &str = "scripts";
 
 impl Build<'_> {
+    /// Runs RUN: adds a layer with the changes of the command, or takes the layer from the cache.
+    /// Fails if the image is empty or the command fails.
     pub(super) fn run_step(
         &self,
         state: &mut State,
@@ -195,6 +197,7 @@ impl Build<'_> {
         Ok(mount)
     }
 
+    /// Runs WORKDIR: sets the working directory, and adds a layer if the directory does not exist.
     pub(super) fn workdir(
         &self,
         state: &mut State,

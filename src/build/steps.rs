@@ -213,6 +213,8 @@ impl Build<'_> {
         Ok(globals)
     }
 
+    /// Builds the stage `at` on its base. `globals` are the values of the ARGs before the first
+    /// FROM.
     pub(super) fn stage(
         &self,
         at: usize,
@@ -507,8 +509,7 @@ impl Build<'_> {
 impl State {
     /// The program and arguments of SHELL, or `/bin/sh -c`. They precede a command in shell form.
     pub fn shell(&self) -> Vec<String> {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
-        self.config.config.shell.clone().unwrap_or_else(default)
+        self.config.config.shell_or_default()
     }
 
     /// Returns the program and arguments that execute a command.

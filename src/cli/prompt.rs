@@ -29,9 +29,11 @@ pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     let unseen = (echo == Echo::Off).then(NoEcho::enter).transpose()?;
     // Ignore the error: the user can type the answer without a prompt.
     let _ = write!(stderr(), "{prompt}: ");
-    unseen.iter().try_for_each(NoEcho::wait)?;
     let mut line = String::new();
-    let read = BufReader::new(stdin().take(MAX_SECRET + 1)).read_line(&mut line);
+    let read = match &unseen {
+        Some(unseen) => BufReader::new(unseen.take(MAX_SECRET + 1)).read_line(&mut line),
+        None => BufReader::new(stdin().take(MAX_SECRET + 1)).read_line(&mut line),
+    };
     read.context(|| "read the terminal")?;
     if echo == Echo::Off {
         let _ = writeln!(stderr());

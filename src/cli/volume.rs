@@ -193,6 +193,7 @@ impl Row for VolumeView {
 
 static COLUMNS: &[&str] = &["Driver", "Name"];
 
+/// The fields that a template of `volume ls` can name.
 pub(super) static FIELDS: &[Field<VolumeView>] = &[
     Field { name: "Driver", header: "DRIVER", write: |_, _, out| out.push_str("local") },
     Field {

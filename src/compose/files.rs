@@ -439,16 +439,9 @@ impl Reader<'_> {
         }
         for element in include.elements() {
             let paths = match &element.value {
-                Value::Map(entries) => {
+                Value::Map(_) => {
                     let known = ["path", "project_directory", "env_file"];
-                    if let Some((key, node)) =
-                        entries.iter().find(|(key, _)| !known.contains(&key.as_str()))
-                    {
-                        return Err(node.wrong(format_args!(
-                            "unknown key include.{key}; known: {}",
-                            known.join(" ")
-                        )));
-                    }
+                    element.refuse_unknown("include", &known)?;
                     element.get("path").map(texts).transpose()?.unwrap_or_default()
                 }
                 _ => vec![element.scalar()?.to_owned()],

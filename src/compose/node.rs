@@ -100,6 +100,19 @@ impl Node {
         self.get(key).filter(|node| node.value != Value::Null)
     }
 
+    /// Fails if the map has a key that is not in `known` and is no extension (`x-…`). `path` is the
+    /// place of the map in the file, for the error.
+    pub fn refuse_unknown(&self, path: &str, known: &[&str]) -> Result<()> {
+        let is_known = |key: &str| known.contains(&key) || key.starts_with("x-");
+        match self.entries().iter().find(|(key, _)| !is_known(key)) {
+            Some((key, node)) => {
+                Err(node
+                    .wrong(format_args!("unknown key {path}.{key}; known: {}", known.join(" "))))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Returns the entries of a map, and an empty slice for any other value.
     pub fn entries(&self) -> &[(String, Node)] {
         match &self.value {

@@ -3,8 +3,8 @@
 //!
 //! `schema` names the function for each key, and `canonical` calls it. In a value that already has
 //! the long form, relative paths become absolute, and some missing keys get their defaults. The
-//! maps of `devices` and `extra_hosts` become texts. Unknown keys are not found here: `canonical`
-//! checks the keys of the result.
+//! maps of `devices` and `extra_hosts` become texts. Unknown keys are found here only in a map of
+//! `devices`: `canonical` checks the keys of the result.
 
 use super::node::{Node, Value};
 use super::scope::Scope;
@@ -144,12 +144,7 @@ pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
             list.push(element.clone());
             continue;
         };
-        let known = |key: &str| ["source", "target", "permissions"].contains(&key);
-        if let Some((key, value)) = element.entries().iter().find(|(key, _)| !known(key)) {
-            return Err(value.wrong(format_args!(
-                "unknown key devices.{key}; known: source target permissions"
-            )));
-        }
+        element.refuse_unknown("devices", &["source", "target", "permissions"])?;
         let part = |key: &str, default| element.given(key).map_or(Ok(default), Node::scalar);
         let source = part("source", "")?;
         let target = part("target", source)?;

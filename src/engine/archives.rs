@@ -46,6 +46,8 @@ impl Engine {
         Ok(())
     }
 
+    /// Writes the container's root, without its volumes, as a tar to `file`, or to stdout if `file`
+    /// is `None`.
     pub(super) fn export_root(&self, record: &Record, file: Option<&Path>) -> Result<()> {
         // Open the output before the mount namespace changes: the user means a path of the host.
         let mut output = Output::open(file)?;

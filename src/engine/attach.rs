@@ -63,6 +63,8 @@ impl Engine {
     }
 }
 
+/// Returns the exit status of a client whose connection to the container has ended so. Fails if the
+/// connection was lost.
 pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
     match end {
         End::Exited(code) => Ok(code),

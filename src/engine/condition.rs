@@ -196,6 +196,7 @@ impl Engine {
     }
 }
 
+/// Returns the error for a name or id that no container has.
 pub(super) fn no_such(name: &str) -> Error {
     Error::absent(format!("no such container: {name}"))
 }

@@ -62,6 +62,7 @@ impl Engine {
     }
 }
 
+/// What a comparison of a container's root with its image found, apart from the changed paths.
 pub(super) struct Diff {
     /// True if owner or mode of the root changed.
     pub top_changed: bool,

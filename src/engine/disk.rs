@@ -199,10 +199,12 @@ fn shared_sizes(usage: &Usage) -> HashMap<ImageId, u64> {
 }
 
 impl DiskUse {
+    /// Starts with nothing of this kind.
     pub(super) fn new(kind: DiskKind) -> DiskUse {
         DiskUse { kind, total: 0, active: 0, size: 0, reclaimable: 0 }
     }
 
+    /// Adds an object of `size` bytes. The bytes of an object that is not `active` are reclaimable.
     pub(super) fn add(&mut self, active: bool, size: u64) {
         self.total += 1;
         self.size += size;

@@ -37,6 +37,8 @@ impl Engine {
         Ok(found)
     }
 
+    /// Looks up the containers that `--link` names. Fails if one of them does not run, or is on
+    /// none of this container's networks.
     pub(super) fn links(&self, record: &Record) -> Result<Links> {
         let mut links = Links::default();
         for (id, alias) in &record.links {

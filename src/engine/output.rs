@@ -6,9 +6,10 @@
 //! final rename, the new file has a temporary name. If the process is killed then, this file stays.
 //! Any other destination, such as a FIFO or a terminal, is written directly.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
@@ -39,21 +40,27 @@ struct Rename {
 
 impl Output {
     /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end,
-    /// also if `path` is a link to the file. A FIFO or a device is written directly. Fails if the
-    /// file's directory does not exist.
+    /// also if `path` is a link to the file. A FIFO, a device and the file that stdout is are
+    /// written directly. Fails if the file's directory does not exist.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
             let stdout = own_stdout().context(|| "duplicate the standard output")?;
             return Ok(Output::new(stdout, None));
         };
         let context = || format!("write {}", path.display());
-        let special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-        if special {
+        let found = std::fs::metadata(path).ok();
+        if found.as_ref().is_some_and(is_stdout) {
+            return Output::open(None);
+        }
+        if found.as_ref().is_some_and(|found| !found.is_file()) {
             let file = OpenOptions::new().write(true).open(path).context(context)?;
             return Ok(Output::new(Waiting(file.into()), None));
         }
-        // Replace the file that a link leads to, not the link: /dev/stdout is a link too.
-        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // Replace the file that a link leads to, not the link.
+        let path = &match found {
+            Some(_) => std::fs::canonicalize(path).context(context)?,
+            None => path.to_owned(),
+        };
         let name = path.file_name().unwrap_or_default().to_owned();
         let temporary = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -100,6 +107,12 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether a file is the one that stdout is, as for /dev/stdout.
+fn is_stdout(file: &Metadata) -> bool {
+    rustix::fs::fstat(rustix::stdio::stdout())
+        .is_ok_and(|stdout| (stdout.st_dev, stdout.st_ino) == (file.dev(), file.ino()))
 }
 
 impl Drop for Output {

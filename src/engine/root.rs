@@ -133,6 +133,8 @@ impl Engine {
         }
     }
 
+    /// Returns the root of a container: its own directory (`--rootfs`), or the layers of its image
+    /// with the container's writable layer.
     pub(super) fn root_of(&self, record: &Record) -> Result<Root> {
         let files = Files::new(&self.roots, &record.id);
         Ok(match &record.rootfs {

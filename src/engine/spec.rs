@@ -370,6 +370,7 @@ pub(super) fn process(record: &Record, terminal: bool) -> Result<Process> {
     })
 }
 
+/// Returns the mount of a record as the runtime takes it.
 pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Mount {
     let source = match mount.kind {
         MountKind::Bind | MountKind::Volume => {

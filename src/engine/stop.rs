@@ -223,6 +223,7 @@ impl Engine {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
 
+    /// Like [`Engine::await_cleanup`], but fails after `deadline`.
     pub(super) fn await_cleanup_until(&self, record: &Record, deadline: Instant) -> Result<()> {
         if !monitor_goes_by(&self.roots, record, deadline)? {
             return Err(hangs(&record.name));
@@ -244,6 +245,7 @@ pub(super) fn hangs(container: &str) -> Error {
     ))
 }
 
+/// Sends a signal to a process. A process that has exited is no error.
 pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
     match sys::process::send_signal(process.as_fd(), signal) {
         // The process has just exited.

@@ -259,6 +259,15 @@ fn rootfs(diff_ids: &[Digest]) -> Value {
 }
 
 impl ContainerConfig {
+    /// Returns the program and arguments that precede a command in shell form: SHELL, or
+    /// `/bin/sh -c` if the image has no shell.
+    pub fn shell_or_default(&self) -> Vec<String> {
+        match self.shell.as_deref() {
+            None | Some([]) => vec!["/bin/sh".to_owned(), "-c".to_owned()],
+            Some(shell) => shell.to_vec(),
+        }
+    }
+
     fn parse(node: &Node<'_>) -> Result<ContainerConfig> {
         let keys = |key: &str| -> Result<Vec<String>> {
             let node = node.get(key)?;

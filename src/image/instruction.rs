@@ -35,10 +35,9 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         fail!("{keyword} needs an argument");
     }
     match keyword {
-        "CMD" => config.cmd = Some(command(rest, config.shell.as_deref())),
+        "CMD" => config.cmd = Some(command(rest, config)),
         "ENTRYPOINT" => {
-            config.entrypoint =
-                Some(command(rest, config.shell.as_deref())).filter(|words| !words.is_empty());
+            config.entrypoint = Some(command(rest, config)).filter(|words| !words.is_empty());
             // As in Docker, a new entrypoint drops the old command, but not a command that an
             // earlier change has set.
             if !has_command {
@@ -102,15 +101,14 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
 
 /// Parses the exec form, `["a","b"]`, or otherwise the shell form, which runs the image's shell or
 /// `/bin/sh -c`.
-fn command(rest: &str, shell: Option<&[String]>) -> Vec<String> {
+fn command(rest: &str, config: &ContainerConfig) -> Vec<String> {
     if rest.is_empty() {
         return Vec::new();
     }
     // As in Docker: a text that is not a valid list is the shell form.
     let exec = rest.starts_with('[').then(|| json_words(rest).ok()).flatten();
     exec.unwrap_or_else(|| {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
-        let mut words = shell.map_or_else(default, <[String]>::to_vec);
+        let mut words = config.shell_or_default();
         words.push(rest.to_owned());
         words
     })

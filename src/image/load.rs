@@ -59,6 +59,7 @@ pub(super) enum Archive {
     Directory(OwnedFd),
 }
 
+/// A member of an archive: a file by its place in the archive, or a link by its target.
 pub(super) enum Member {
     File { offset: u64, size: u64 },
     Link(String),

@@ -567,6 +567,7 @@ impl ImageStore {
         self.dir.join("partial")
     }
 
+    /// Returns the path of the file with an image's manifest.
     pub(super) fn manifest_path(&self, id: &ImageId) -> PathBuf {
         self.dir.join("manifests").join(id.hex())
     }
@@ -600,10 +601,12 @@ impl ImageStore {
         if home.is_dir() { store::sync_parent(&path) } else { store::sync_parent(home) }
     }
 
+    /// Returns the path of a blob, such as a config.
     pub(super) fn blob(&self, id: &Digest) -> PathBuf {
         self.dir.join("blobs/sha256").join(id.hex())
     }
 
+    /// Returns the directory of the store.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -627,6 +630,8 @@ pub(super) fn id_in(bytes: &[u8]) -> Option<ImageId> {
     Digest::parse(String::from_utf8_lossy(bytes).trim_end()).ok()
 }
 
+/// Returns the reference of a file below `refs`: the reverse of [`ImageStore::reference_path`].
+/// `None` if the names are no reference.
 pub(super) fn parse_reference_path(name: &str, leaf: &str) -> Option<Reference> {
     let name = name.replace('+', "/");
     let text = match leaf.strip_prefix("@sha256+") {

@@ -525,10 +525,9 @@ impl Program<'_> {
         let Some(program) = args.first() else { fail!("no command to run") };
         if program.contains('/') {
             let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
-            return Err(if self.lacks_interpreter(program) {
-                no_interpreter(program)
-            } else {
-                exec_failure(program, errno)
+            return Err(match errno {
+                Errno::NOENT if self.lacks_interpreter(program) => no_interpreter(program),
+                errno => exec_failure(program, errno),
             });
         }
         let mut denied = None;

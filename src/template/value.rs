@@ -247,8 +247,8 @@ impl Value {
         }
     }
 
-    /// Appends the value as JSON on one line. `<`, `>` and `&` are escaped only in a struct with a
-    /// `kind`, as Docker does in a row of a listing.
+    /// Appends the value as JSON on one line. `<`, `>` and `&` are escaped only in a row of a
+    /// listing, as in Docker: a struct whose `kind` ends with `Context`.
     pub fn push_json(&self, out: &mut String) {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
@@ -272,7 +272,6 @@ impl Value {
             Value::Struct(object) => {
                 let start = out.len();
                 push_object(out, object.fields.iter().map(|(name, item)| (*name, item)));
-                // Docker escapes the objects of its listings, whose types are named so.
                 let is_row = object.kind.is_some_and(|kind| kind.ends_with("Context"));
                 if is_row && out[start..].contains(['<', '>', '&']) {
                     let escaped = out[start..].replace('<', "\\u003c").replace('>', "\\u003e");

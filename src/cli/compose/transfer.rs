@@ -184,11 +184,11 @@ fn images(call: &Invocation) -> Outcome {
         // An image can have several names. Show the name that the container was created with, if
         // the image still has that name.
         let of_image = || known.iter().filter(|image| Some(image.id) == id);
+        let asked = member.view.image.as_ref().and_then(ImageName::reference);
+        let asked = asked.map(Reference::familiar);
         let by_name = |image: &&ListedImage| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
-            let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
-            let typed = member.view.image.as_ref().map(ImageName::typed);
-            typed == Some(&full) || (repository == typed && tag == Some("latest"))
+            asked == Some(format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or("")))
         };
         let image = of_image().find(by_name).or_else(|| of_image().next());
         let repository = image.and_then(|image| image.repository.as_deref());

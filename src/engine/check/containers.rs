@@ -21,6 +21,7 @@ use crate::runtime::cgroup;
 use crate::store;
 
 impl Engine {
+    /// Checks one container: its record, its state and its files.
     pub(super) fn check_container(&self, id: &ContainerId, findings: &mut Findings) {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
@@ -103,6 +104,7 @@ impl Engine {
         }
     }
 
+    /// Finds leases of ID ranges whose container is gone.
     pub(super) fn check_id_ranges(&self, findings: &mut Findings) -> Result<()> {
         for lease in id_range::stale_leases(&self.roots)? {
             findings
@@ -113,6 +115,7 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds names that belong to no container, and names whose files cannot be read.
     pub(super) fn check_names(&self, findings: &mut Findings) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
             match names::look_up(&self.roots, &name) {
@@ -149,6 +152,7 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds containers of which a killed command removed only a part.
     pub(super) fn check_removals(&self, findings: &mut Findings) -> Result<()> {
         for path in store::removals(&self.roots.containers())? {
             let what = format!("the removal of {} was cut short", path.display());

@@ -68,6 +68,8 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds leftovers of killed commands, damaged volumes, and mounted volumes that no container
+    /// uses.
     pub(super) fn check_volumes(&self, findings: &mut Findings) -> Result<()> {
         for path in volume::leftovers(&self.roots)? {
             findings.add(format!("{} was left by a killed command", path.display()), || {
@@ -87,6 +89,8 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds networks whose removal was cut short, records that cannot be read, stale leases, links
+    /// whose network or container is gone, and missing or needless rules of the firewall.
     pub(super) fn check_networks(&self, findings: &mut Findings) -> Result<()> {
         for path in lifecycle::removals(&self.roots)? {
             let what = format!("the removal of {} was cut short", path.display());

@@ -76,6 +76,7 @@ impl Engine {
         Ok(created.record.id)
     }
 
+    /// Checks the options and creates the container. `run` says that the caller then starts it.
     pub(super) fn make(&self, options: &CreateOptions, run: bool) -> Result<Created> {
         checks::check(options)?;
         if let Some(cidfile) = &options.cidfile

@@ -26,6 +26,7 @@ use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::template::{Value, omit_empty};
 
 impl Engine {
+    /// Returns what `inspect` shows of a container; with `with_size` also the sizes of its root.
     pub(super) fn container(&self, record: &Record, with_size: bool) -> Result<Value> {
         // Wait only this long for a container that hangs in its start, and then show it.
         const MAX_WAIT: Duration = Duration::from_secs(1);

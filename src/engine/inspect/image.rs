@@ -16,6 +16,7 @@ use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 
 impl Engine {
+    /// Returns what `inspect` shows of an image.
     pub(super) fn image(&self, image: &Image) -> Result<Value> {
         let config = &image.config;
         let images = ImageStore::open(&self.roots);

@@ -52,6 +52,7 @@ fn of_bindings(bindings: Bindings) -> Value {
 }
 
 impl Engine {
+    /// Returns the `NetworkSettings` of a container.
     pub(super) fn network_settings(&self, record: &Record, condition: &Condition) -> Result<Value> {
         let pid = match condition {
             Condition::Running(state) => Some(state.pid),

@@ -10,6 +10,7 @@ use crate::template::{Value, omit_empty};
 use crate::volume;
 
 impl Engine {
+    /// Returns what `inspect` shows of a volume.
     pub(super) fn volume(&self, volume: &volume::Volume) -> Value {
         object([
             ("CreatedAt", instant(volume.created)),

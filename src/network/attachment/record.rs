@@ -70,6 +70,7 @@ impl Attachment {
         Ok(attachment)
     }
 
+    /// Writes the attachment to the container's run directory.
     pub(super) fn write(&self, roots: &Roots, id: &ContainerId) -> Result<()> {
         store::replace_in_new_dir(&path(roots, id), json::to_string(self).as_bytes())
     }
@@ -129,6 +130,7 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
     Ok(store::list(&roots.run)?.iter().filter_map(|name| ContainerId::parse(name)).collect())
 }
 
+/// Returns the path of the attachment's file.
 pub(super) fn path(roots: &Roots, id: &ContainerId) -> PathBuf {
     roots.run_dir(id).join("network.json")
 }

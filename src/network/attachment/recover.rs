@@ -150,6 +150,7 @@ pub fn write_ports(ports: &[PortMap]) -> String {
     ports.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// Parses a word of [`write_ports`]. `None` if the word is malformed.
 pub(super) fn read_port(word: &str) -> Option<PortMap> {
     let mut parts = word.split('/');
     let (protocol, address) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
