@@ -56,7 +56,13 @@ fn document(detail: &DiskDetail, show: &Show) -> Value {
         ("BuildCache", rows(&detail.cache, CACHE_FIELDS, show)),
     ];
     Value::Struct(
-        Struct { kind: Some("*formatter.diskUsageContext"), fields, ..Struct::default() }.into(),
+        Struct {
+            kind: Some("*formatter.diskUsageContext"),
+            is_row: true,
+            fields,
+            ..Struct::default()
+        }
+        .into(),
     )
 }
 

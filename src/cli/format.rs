@@ -236,7 +236,7 @@ pub fn rows<R: Row>(rows: &[R], fields: &'static [Field<R>], show: &Show) -> Val
 
 /// Returns a row as a value for a template.
 fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
-    let mut object = Struct { kind: Some(R::KIND), ..Struct::default() };
+    let mut object = Struct { kind: Some(R::KIND), is_row: true, ..Struct::default() };
     for field in fields {
         let mut text = String::new();
         push_field(&mut text, field, row, show);
@@ -249,7 +249,7 @@ fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
 /// Returns a row as `--format json` prints it, with the fields that Docker lacks. `push_json`
 /// escapes control characters.
 fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
-    let mut object = Struct { kind: Some(R::KIND), ..Struct::default() };
+    let mut object = Struct { kind: Some(R::KIND), is_row: true, ..Struct::default() };
     for field in fields {
         let mut text = String::new();
         (field.write)(row, show, &mut text);
@@ -264,7 +264,8 @@ fn of_field<R: Row>(name: &str, value: Value) -> Value {
 
 /// Returns a row that has the column headers as values.
 fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
-    let mut object = Struct { kind: Some(R::KIND), is_header: true, ..Struct::default() };
+    let mut object =
+        Struct { kind: Some(R::KIND), is_row: true, is_header: true, ..Struct::default() };
     for field in fields {
         object.fields.push((field.name, of_field::<R>(field.name, Value::text(field.header))));
     }

@@ -104,13 +104,10 @@ impl Node {
     /// place of the map in the file, for the error.
     pub fn refuse_unknown(&self, path: &str, known: &[&str]) -> Result<()> {
         let is_known = |key: &str| known.contains(&key) || key.starts_with("x-");
-        match self.entries().iter().find(|(key, _)| !is_known(key)) {
-            Some((key, node)) => {
-                Err(node
-                    .wrong(format_args!("unknown key {path}.{key}; known: {}", known.join(" "))))
-            }
-            None => Ok(()),
-        }
+        let unknown = self.entries().iter().find(|(key, _)| !is_known(key));
+        let Some((key, node)) = unknown else { return Ok(()) };
+        let known = known.join(" ");
+        Err(node.wrong(format_args!("unknown key {path}.{key}; known: {known}")))
     }
 
     /// Returns the entries of a map, and an empty slice for any other value.

@@ -48,18 +48,15 @@ impl Output {
             return Ok(Output::new(stdout, None));
         };
         let context = || format!("write {}", path.display());
-        let found = std::fs::metadata(path).ok();
-        if found.as_ref().is_some_and(is_stdout) {
-            return Output::open(None);
-        }
-        if found.as_ref().is_some_and(|found| !found.is_file()) {
-            let file = OpenOptions::new().write(true).open(path).context(context)?;
-            return Ok(Output::new(Waiting(file.into()), None));
-        }
-        // Replace the file that a link leads to, not the link.
-        let path = &match found {
-            Some(_) => std::fs::canonicalize(path).context(context)?,
-            None => path.to_owned(),
+        let path = &match std::fs::metadata(path) {
+            Ok(found) if is_stdout(&found) => return Output::open(None),
+            Ok(found) if !found.is_file() => {
+                let file = OpenOptions::new().write(true).open(path).context(context)?;
+                return Ok(Output::new(Waiting(file.into()), None));
+            }
+            // Replace the file that a link leads to, not the link.
+            Ok(_) => std::fs::canonicalize(path).context(context)?,
+            Err(_) => path.to_owned(),
         };
         let name = path.file_name().unwrap_or_default().to_owned();
         let temporary = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());

@@ -86,7 +86,7 @@ fn processes(state: &State) -> Vec<ProcessView> {
 fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     let dir = format!("/proc/{pid}");
     // The name of a process can be any bytes.
-    let stat = fs::read(format!("{dir}/stat")).ok()?;
+    let stat = procfs::read_record(format!("{dir}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name may contain brackets and blanks, so search for its end from the right.
     let (head, tail) = stat.rsplit_once(')')?;

@@ -107,11 +107,7 @@ fn command(rest: &str, config: &ContainerConfig) -> Vec<String> {
     }
     // As in Docker: a text that is not a valid list is the shell form.
     let exec = rest.starts_with('[').then(|| json_words(rest).ok()).flatten();
-    exec.unwrap_or_else(|| {
-        let mut words = config.shell_or_default();
-        words.push(rest.to_owned());
-        words
-    })
+    exec.unwrap_or_else(|| [config.shell_or_default(), vec![rest.to_owned()]].concat())
 }
 
 /// Parses `CMD command` or `NONE`, after options such as `--interval=30s`. Fails on an unknown

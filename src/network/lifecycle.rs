@@ -62,15 +62,14 @@ pub fn prune(
         if is_used || !wanted(&network) {
             continue;
         }
-        let is_default = network.name == DEFAULT;
-        let done = if is_default {
-            network.lock(roots).and_then(|_change| take_link_down(roots, &network, is_alive))
+        let done = if network.name == DEFAULT {
+            let lock = network.lock(roots);
+            lock.and_then(|_change| take_link_down(roots, &network, is_alive)).map(|()| None)
         } else {
-            remove(roots, &network, is_alive)
+            remove(roots, &network, is_alive).map(|()| Some(network.facts()))
         };
         match done {
-            Ok(()) if is_default => {}
-            Ok(()) => removed.push(network.facts()),
+            Ok(facts) => removed.extend(facts),
             Err(error) => keep(error),
         }
     }

@@ -66,6 +66,8 @@ pub struct Struct {
     pub fields: Vec<(&'static str, Value)>,
     /// The labels that the method `Label` searches; `None` if Docker has no such method.
     pub labels: Option<Vec<(String, String)>>,
+    /// Whether this is a row of a listing. In its JSON, Docker escapes `<`, `>` and `&`.
+    pub is_row: bool,
     /// Whether this is the row of headers, whose `Label` returns a heading made from the label's
     /// key.
     pub is_header: bool,
@@ -248,7 +250,7 @@ impl Value {
     }
 
     /// Appends the value as JSON on one line. `<`, `>` and `&` are escaped only in a row of a
-    /// listing, as in Docker: a struct whose `kind` ends with `Context`.
+    /// listing, as in Docker.
     pub fn push_json(&self, out: &mut String) {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
@@ -272,8 +274,7 @@ impl Value {
             Value::Struct(object) => {
                 let start = out.len();
                 push_object(out, object.fields.iter().map(|(name, item)| (*name, item)));
-                let is_row = object.kind.is_some_and(|kind| kind.ends_with("Context"));
-                if is_row && out[start..].contains(['<', '>', '&']) {
+                if object.is_row && out[start..].contains(['<', '>', '&']) {
                     let escaped = out[start..].replace('<', "\\u003c").replace('>', "\\u003e");
                     out.replace_range(start.., &escaped.replace('&', "\\u0026"));
                 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::members;
+use crate::sys::procfs;
 
 /// The nanoseconds in a clock tick of /proc/PID/stat (USER_HZ is 100).
 const TICK_NS: u64 = 10_000_000;
@@ -84,7 +85,7 @@ pub fn keyed(text: &str, key: &str) -> Option<u64> {
 
 fn cpu_of(pid: i32) -> Option<u64> {
     // The name of a process can be any bytes.
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = procfs::read_record(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     // utime and stime are fields 14 and 15. `fields` starts with field 3.
